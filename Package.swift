@@ -1,0 +1,236 @@
+// swift-tools-version: 6.2
+
+import PackageDescription
+
+/// Every target is compiled alike: Swift 6 mode and the upcoming features that make imports and isolation explicit.
+let house: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .enableUpcomingFeature("NonisolatedNonsendingByDefault"),
+]
+
+let buffer: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
+let posix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let tls: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
+let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
+let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
+let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+
+// The building, floor by floor: a target imports only targets of a lower floor (CONTRIBUTING.md, `make floors`).
+let package = Package(
+    name: "hikyaku",
+    products: [
+        .executable(name: "hikyaku", targets: ["hikyaku"])
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-nio", from: "2.101.2"),
+        .package(url: "https://github.com/apple/swift-nio-ssl", from: "2.37.6"),
+        .package(url: "https://github.com/apple/swift-log", from: "1.16.2"),
+        .package(url: "https://github.com/apple/swift-crypto", from: "4.5.2"),
+        .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+        .package(url: "https://github.com/apple/swift-collections", from: "1.6.0"),
+        .package(url: "https://github.com/apple/swift-configuration", from: "1.4.0", traits: []),
+        .package(url: "https://github.com/swift-server/swift-service-lifecycle", from: "2.13.0"),
+        .package(url: "https://github.com/groue/GRDB.swift", from: "7.10.0"),
+        .package(url: "https://github.com/jpsim/Yams", from: "6.2.2"),
+    ],
+    targets: [
+        // Floor 0: words and C shims.
+        .target(name: "MailModel", swiftSettings: house),
+        .systemLibrary(
+            name: "CCurl",
+            pkgConfig: "libcurl",
+            providers: [.apt(["libcurl4-openssl-dev"])]
+        ),
+
+        // Floor 1: protocols and rules, without I/O.
+        .target(name: "SMTPProtocol", dependencies: ["MailModel", buffer], swiftSettings: house),
+        .target(name: "DNSProtocol", dependencies: ["MailModel", buffer], swiftSettings: house),
+        .target(name: "MessageFormat", dependencies: ["MailModel", buffer], swiftSettings: house),
+        .target(
+            name: "Delivery",
+            dependencies: [
+                "MailModel", buffer, logging,
+                .product(name: "DequeModule", package: "swift-collections"),
+                .product(name: "HeapModule", package: "swift-collections"),
+            ],
+            swiftSettings: house
+        ),
+
+        // Floor 2: each wraps one outside thing.
+        .target(
+            name: "SMTPServer",
+            dependencies: ["MailModel", "SMTPProtocol", "MessageFormat", buffer, posix, tls, logging],
+            swiftSettings: house
+        ),
+        .target(
+            name: "SMTPClient",
+            dependencies: [
+                "MailModel", "SMTPProtocol", "DNSProtocol", "Delivery", buffer, posix, tls, logging, crypto,
+            ],
+            swiftSettings: house
+        ),
+        .target(
+            name: "DNSResolver",
+            dependencies: ["MailModel", "DNSProtocol", buffer, posix, logging],
+            swiftSettings: house
+        ),
+        .target(
+            name: "HTTPTransport",
+            dependencies: ["MailModel", "CCurl", "DNSProtocol", buffer, logging],
+            swiftSettings: house
+        ),
+        .target(
+            name: "SQLiteStore",
+            dependencies: ["MailModel", "Delivery", "DNSProtocol", buffer, grdb, logging],
+            swiftSettings: house
+        ),
+
+        // Floor 3: the ways out of the building.
+        .target(
+            name: "DirectMX",
+            dependencies: ["MailModel", "Delivery", "DNSProtocol", "SMTPProtocol", "SMTPClient", buffer, logging],
+            path: "Providers/DirectMX",
+            swiftSettings: house
+        ),
+        .target(
+            name: "Smarthost",
+            dependencies: ["MailModel", "Delivery", "DNSProtocol", "SMTPProtocol", "SMTPClient", buffer, logging],
+            path: "Providers/Smarthost",
+            swiftSettings: house
+        ),
+        .target(
+            name: "HTTPAPI",
+            dependencies: ["MailModel", "Delivery", "DNSProtocol", "MessageFormat", "HTTPTransport", buffer, logging],
+            path: "Providers/HTTPAPI",
+            swiftSettings: house
+        ),
+
+        // Floor 4: everything connected.
+        .target(
+            name: "Gateway",
+            dependencies: [
+                "MailModel", "SMTPProtocol", "DNSProtocol", "MessageFormat", "Delivery", "SMTPServer", "SMTPClient",
+                "DNSResolver", "HTTPTransport", "SQLiteStore", "DirectMX", "Smarthost", "HTTPAPI",
+                buffer, posix, tls, logging, crypto, cryptoExtras,
+                .product(name: "Configuration", package: "swift-configuration"),
+                .product(name: "ServiceLifecycle", package: "swift-service-lifecycle"),
+                .product(name: "UnixSignals", package: "swift-service-lifecycle"),
+                .product(name: "Yams", package: "Yams"),
+            ],
+            swiftSettings: house
+        ),
+
+        // Floor 5: the command line.
+        .executableTarget(
+            name: "hikyaku",
+            dependencies: [
+                "MailModel", "DNSProtocol", "Delivery", "SQLiteStore", "Gateway", logging,
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: house
+        ),
+
+        // Tests: one target for each of the above, the kit they share, and the whole gateway.
+        .target(
+            name: "TestKit",
+            dependencies: ["MailModel", "SMTPProtocol", "DNSProtocol", "Delivery", buffer, posix, tls, logging],
+            path: "Tests/TestKit",
+            resources: [.copy("Fixtures")],
+            swiftSettings: house
+        ),
+        .testTarget(name: "MailModelTests", dependencies: ["MailModel", "TestKit"], swiftSettings: house),
+        .testTarget(
+            name: "SMTPProtocolTests",
+            dependencies: ["SMTPProtocol", "MailModel", "TestKit", buffer],
+            swiftSettings: house
+        ),
+        .testTarget(
+            name: "DNSProtocolTests",
+            dependencies: ["DNSProtocol", "MailModel", "TestKit", buffer],
+            swiftSettings: house
+        ),
+        .testTarget(
+            name: "MessageFormatTests",
+            dependencies: ["MessageFormat", "MailModel", "TestKit", buffer],
+            swiftSettings: house
+        ),
+        .testTarget(
+            name: "DeliveryTests",
+            dependencies: ["Delivery", "MailModel", "TestKit", buffer, logging],
+            swiftSettings: house
+        ),
+        .testTarget(
+            name: "SMTPServerTests",
+            dependencies: [
+                "SMTPServer", "SMTPProtocol", "MessageFormat", "MailModel", "TestKit", buffer, posix, tls, logging,
+            ],
+            swiftSettings: house
+        ),
+        .testTarget(
+            name: "SMTPClientTests",
+            dependencies: [
+                "SMTPClient", "SMTPProtocol", "DNSProtocol", "Delivery", "MailModel", "TestKit", buffer, posix, tls,
+                logging,
+            ],
+            swiftSettings: house
+        ),
+        .testTarget(
+            name: "DNSResolverTests",
+            dependencies: ["DNSResolver", "DNSProtocol", "MailModel", "TestKit", buffer, posix, logging],
+            swiftSettings: house
+        ),
+        .testTarget(
+            name: "HTTPTransportTests",
+            dependencies: ["HTTPTransport", "DNSProtocol", "MailModel", "TestKit", buffer, posix, tls, logging],
+            swiftSettings: house
+        ),
+        .testTarget(
+            name: "SQLiteStoreTests",
+            dependencies: ["SQLiteStore", "Delivery", "DNSProtocol", "MailModel", "TestKit", buffer, grdb, logging],
+            swiftSettings: house
+        ),
+        .testTarget(
+            name: "DirectMXTests",
+            dependencies: [
+                "DirectMX", "SMTPClient", "Delivery", "DNSProtocol", "SMTPProtocol", "MailModel", "TestKit", buffer,
+                posix, logging,
+            ],
+            swiftSettings: house
+        ),
+        .testTarget(
+            name: "SmarthostTests",
+            dependencies: [
+                "Smarthost", "SMTPClient", "Delivery", "DNSProtocol", "SMTPProtocol", "MailModel", "TestKit", buffer,
+                posix, tls, logging,
+            ],
+            swiftSettings: house
+        ),
+        .testTarget(
+            name: "HTTPAPITests",
+            dependencies: [
+                "HTTPAPI", "HTTPTransport", "MessageFormat", "Delivery", "DNSProtocol", "MailModel", "TestKit", buffer,
+                logging,
+            ],
+            swiftSettings: house
+        ),
+        .testTarget(
+            name: "GatewayTests",
+            dependencies: [
+                "Gateway", "Delivery", "DNSProtocol", "SQLiteStore", "SMTPServer", "SMTPProtocol", "MessageFormat",
+                "MailModel", "TestKit", buffer, posix, tls, logging,
+            ],
+            swiftSettings: house
+        ),
+        .testTarget(
+            name: "InteropTests",
+            dependencies: [
+                "Gateway", "DNSResolver", "DNSProtocol", "SMTPClient", "Delivery", "MailModel", "TestKit", buffer,
+                posix, logging,
+            ],
+            swiftSettings: house
+        ),
+    ]
+)

@@ -1,0 +1,4 @@
+#ifndef HIKYAKU_CCURL_SHIM_H
+#define HIKYAKU_CCURL_SHIM_H
+#include <curl/curl.h>
+#endif
