@@ -1,5 +1,3 @@
-package import MailModel
-
 /// All that one attempt of a provider brought: an outcome for each recipient and what was seen on the way.
 package struct AttemptReport: Sendable {
     /// One outcome for every recipient that the attempt was given, keyed by its number in the message.

@@ -1,0 +1,141 @@
+package import MailModel
+
+/// All breakers of the gateway: what may be used now, what opens, what closes.
+package struct BreakerBoard: Sendable {
+    /// How long breakers stay open.
+    package struct Policy: Sendable, Hashable {
+        /// The first opening by backoff; each further one in a row doubles it.
+        package var firstDelay: Duration
+        package var maximumDelay: Duration
+        /// The longest wait that a provider may ask for.
+        package var longestRetryAfter: Duration
+        /// How often one message may try a way that is closed until its configuration changes.
+        package var probeInterval: Duration
+
+        package init(
+            firstDelay: Duration = .seconds(10),
+            maximumDelay: Duration = .seconds(300),
+            longestRetryAfter: Duration = .seconds(24 * 3_600),
+            probeInterval: Duration = .seconds(900)
+        ) {
+            self.firstDelay = firstDelay
+            self.maximumDelay = maximumDelay
+            self.longestRetryAfter = longestRetryAfter
+            self.probeInterval = probeInterval
+        }
+    }
+
+    /// Whether a way may be used now.
+    package enum Permit: Hashable, Sendable {
+        case allowed
+        /// Half-open: this attempt decides for all that wait; the keys are to be handed back with its end.
+        case probe([BreakerKey])
+        /// Not before this moment.
+        case refused(until: Timestamp)
+    }
+
+    package private(set) var open: [BreakerKey: BreakerState]
+    private var probing: Set<BreakerKey> = []
+    private let policy: Policy
+
+    /// Starts with what the store remembers; ways that wait for a new configuration may be probed at once.
+    package init(policy: Policy, remembered: [BreakerKey: BreakerState] = [:]) {
+        self.policy = policy
+        self.open = remembered
+    }
+
+    /// Asks for the use of a provider for mail from one sender domain to one destination; nil parts are not guarded.
+    package mutating func permit(
+        _ provider: String,
+        from senderDomain: String?,
+        to destination: String?,
+        at now: Timestamp
+    ) -> Permit {
+        guard !self.open.isEmpty else {
+            return .allowed
+        }
+        let keys = Self.keys(provider, from: senderDomain, to: destination).filter { self.open[$0] != nil }
+        let refusals = keys.compactMap { self.refusal(of: $0, at: now) }
+        if let latest = refusals.max() {
+            return .refused(until: latest)
+        }
+        self.probing.formUnion(keys)
+        return keys.isEmpty ? .allowed : .probe(keys)
+    }
+
+    /// Opens a breaker, or keeps it open longer, and returns the state to be stored.
+    package mutating func trip(
+        _ key: BreakerKey,
+        by failure: Failure,
+        untilChanged: Bool = false,
+        at now: Timestamp
+    ) -> BreakerState {
+        let before = self.open[key]
+        let wasProbe = self.probing.remove(key) != nil
+        // Attempts that were under way when it opened say the same thing again; only a probe counts as a new opening.
+        let openings = before.map { wasProbe ? $0.openings + 1 : $0.openings } ?? 1
+        let backoff = min(self.policy.firstDelay * (1 << min(openings - 1, 16)), self.policy.maximumDelay)
+        let wait = min(failure.retryAfter ?? backoff, self.policy.longestRetryAfter)
+        let state = BreakerState(
+            openUntil: untilChanged ? nil : max(now + wait, before?.openUntil ?? now),
+            openedAt: now,
+            openings: openings,
+            reason: failure.reason,
+            text: failure.text
+        )
+        self.open[key] = state
+        return state
+    }
+
+    /// Closes what a successful attempt has proved to work; returns what was open.
+    package mutating func close(provider: String, senderDomain: String?, destination: String?) -> [BreakerKey] {
+        guard !self.open.isEmpty else {
+            return []
+        }
+        let closed = Self.keys(provider, from: senderDomain, to: destination)
+            .filter { self.open.removeValue(forKey: $0) != nil }
+        self.probing.subtract(closed)
+        return closed
+    }
+
+    /// Closes one breaker on an operator's word, with those of its parts if it is a whole provider's.
+    package mutating func close(_ key: BreakerKey) -> [BreakerKey] {
+        let closed = self.open.keys.filter { $0 == key || (key.part == .whole && $0.provider == key.provider) }
+        closed.forEach { self.open[$0] = nil }
+        self.probing.subtract(closed)
+        return closed
+    }
+
+    /// A probe ended without a word on the breaker: the next attempt may probe.
+    package mutating func endProbe(_ keys: [BreakerKey]) {
+        self.probing.subtract(keys)
+    }
+
+    /// When the first of these providers may be used again as a whole; nil when one may be used now.
+    package func earliestUse(of providers: [String], at now: Timestamp) -> Timestamp? {
+        let waits = providers.map { self.refusal(of: BreakerKey(provider: $0), at: now) }
+        return waits.contains(nil) ? nil : waits.compactMap { $0 }.min()
+    }
+
+    private func refusal(of key: BreakerKey, at now: Timestamp) -> Timestamp? {
+        guard let state = self.open[key] else {
+            return nil
+        }
+        if self.probing.contains(key) {
+            return now + self.policy.firstDelay
+        }
+        let until = state.openUntil ?? state.openedAt + self.policy.probeInterval
+        return until > now ? until : nil
+    }
+
+    private static func keys(_ provider: String, from sender: String?, to destination: String?) -> [BreakerKey] {
+        var keys = [BreakerKey(provider: provider)]
+        if let sender {
+            keys.append(BreakerKey(provider: provider, part: .senderDomain(sender)))
+        }
+        if let destination {
+            keys.append(BreakerKey(provider: provider, part: .destination(destination)))
+        }
+        return keys
+    }
+}

@@ -1,0 +1,207 @@
+import MailModel
+import Synchronization
+
+extension QueueManager {
+    /// One worker: attempts what is ready until there will be nothing more.
+    func work() async {
+        while let work = await self.nextWork() {
+            await self.deliver(work)
+            self.state.withLock { $0.ready.finish(work.lane) }
+        }
+    }
+
+    private func nextWork() async -> Work? {
+        await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let next: Work?? = self.state.withLock { state in
+                    if state.isStopping || Task.isCancelled {
+                        return .some(nil)
+                    }
+                    if let next = state.ready.next() {
+                        return next.element
+                    }
+                    state.idle.append(continuation)
+                    return .none
+                }
+                if case .some(let work) = next {
+                    continuation.resume(returning: work)
+                }
+            }
+        } onCancel: {
+            self.stop()
+        }
+    }
+
+    /// Makes one attempt, records what it brought and passes on who is left.
+    private func deliver(_ work: Work) async {
+        let store = self.store
+        let report = await work.provider.attempt(
+            work.message,
+            to: work.recipients,
+            deadline: self.clock.now.advanced(by: self.configuration.attemptTimeout),
+            beforeCommit: {
+                if !work.isBegun {
+                    try await store.begin(work.start)
+                }
+            }
+        )
+        await self.conclude(work, report)
+    }
+
+    private func conclude(_ work: Work, _ report: AttemptReport) async {
+        let now = self.clock.wallTime
+        let judge = self.judge(for: work.message, at: now)
+        var verdict = judge.judge(report, of: work.recipients, by: work.provider.name)
+        let board = self.updateBreakers(work, verdict, at: now)
+        var next: [Work] = []
+        if !verdict.movers.isEmpty {
+            next = self.moveOn(work, judge, &verdict, at: now)
+        }
+        let bounce = self.bounce(work.message, verdict.bounced, report.evidence)
+        let result = AttemptResult(
+            start: work.start,
+            finishedAt: now,
+            report: report,
+            updates: verdict.updates,
+            move: verdict.moves.joined(separator: "; "),
+            bounce: bounce?.message
+        )
+        guard await self.record(result) else {
+            return
+        }
+        self.events.attemptEnded(result, of: work.message, recipients: work.recipients)
+        self.submit(next + (bounce?.plan.works ?? []))
+        await self.publish(board)
+        if next.isEmpty, verdict.updates.contains(where: \.state.isWaiting) || bounce?.plan.works.isEmpty == true {
+            self.wake.signal()
+        }
+    }
+
+    func judge(for message: QueuedMessage, at now: Timestamp) -> Judge {
+        Judge(
+            chain: self.chain,
+            schedule: self.schedule,
+            now: now,
+            chance: self.clock.chance(),
+            expiresAt: message.expiresAt
+        )
+    }
+
+    /// Finds the next provider for those that left this one; who has none left waits for the next round or bounces.
+    private func moveOn(_ work: Work, _ judge: Judge, _ verdict: inout Verdict, at now: Timestamp) -> [Work] {
+        let left = work.provider.name
+        var next: [Work] = []
+        for bounces in [true, false] {
+            let movers = verdict.movers.filter { $0.bounces == bounces }
+            guard let first = movers.first else {
+                continue
+            }
+            var round = work.round
+            round.everyFailureBounces = round.everyFailureBounces && bounces
+            round.isOutage = round.isOutage && [.provider, .destination].contains(first.failure.scope)
+            let recipients = movers.map(\.recipient)
+            let (works, rest) = self.state.withLock {
+                self.assign(work.message, recipients, round, isBegun: false, at: now, &$0)
+            }
+            next += works
+            for work in works {
+                let name = work.provider.name
+                self.events.movedOn(work.message.id, from: left, to: name, because: first.failure)
+                verdict.say("moved on to \(name): \(first.failure.text)")
+            }
+            let stranded = Set(rest.recipients.map(\.number))
+            for mover in movers {
+                if stranded.contains(mover.recipient.number) {
+                    self.exhaust(mover, round, sawOpenBreaker: rest.until != nil, judge, &verdict)
+                } else {
+                    verdict.updates.append(mover.recipient.stillActive(after: mover.failure))
+                }
+            }
+        }
+        return next
+    }
+
+    /// The chain has nobody left to ask for this recipient in this round.
+    private func exhaust(
+        _ mover: (recipient: Recipient, failure: Failure, bounces: Bool),
+        _ round: Work.Round,
+        sawOpenBreaker: Bool,
+        _ judge: Judge,
+        _ verdict: inout Verdict
+    ) {
+        var recipient = mover.recipient
+        // Judge counts the attempt again when it writes the update.
+        recipient.progress.attempts -= 1
+        if round.everyFailureBounces, !sawOpenBreaker {
+            verdict.bounced.append((recipient, mover.failure))
+            verdict.updates.append(recipient.bounced(by: mover.failure))
+            verdict.say("bounced, no provider can carry it: \(mover.failure.text)")
+            return
+        }
+        recipient.progress.rounds += 1
+        judge.waitForNextRound(recipient, mover.failure, outage: round.isOutage, in: &verdict)
+    }
+
+    private func bounce(
+        _ message: QueuedMessage,
+        _ failed: [(recipient: Recipient, failure: Failure)],
+        _ evidence: AttemptEvidence
+    ) -> (message: NewMessage, plan: FreshPlan)? {
+        let reported = failed.filter(\.recipient.forwardPath.wantsFailureReport)
+        guard !reported.isEmpty, message.reversePath != .null,
+            var new = self.composeBounce(message, reported, evidence)
+        else {
+            return nil
+        }
+        let plan = self.plan(new.message, new.recipients)
+        new.firstAttempts = plan.firstAttempts
+        return (new, plan)
+    }
+
+    /// Writes the result, again and again while the store fails; false when the process is ending before it could.
+    func record(_ result: AttemptResult) async -> Bool {
+        while true {
+            do {
+                try await self.store.finish(result)
+                return true
+            } catch {
+                self.events.storeTrouble(error)
+                guard (try? await self.clock.sleep(for: .seconds(1))) != nil else {
+                    // Cancelled: the next start finds the attempt begun and without an end, and treats it so.
+                    return false
+                }
+            }
+        }
+    }
+}
+
+extension RecipientUpdate.State {
+    fileprivate var isWaiting: Bool {
+        switch self {
+        case .waiting: true
+        case .active, .held, .delivered, .bounced, .expired: false
+        }
+    }
+}
+
+extension Recipient {
+    fileprivate func stillActive(after failure: Failure) -> RecipientUpdate {
+        RecipientUpdate(
+            recipient: self.number,
+            state: .active,
+            progress: self.progress,
+            lastFailure: "\(failure.status) \(failure.text)"
+        )
+    }
+
+    fileprivate func bounced(by failure: Failure) -> RecipientUpdate {
+        var progress = self.progress
+        progress.attempts += 1
+        return RecipientUpdate(
+            recipient: self.number,
+            state: .bounced,
+            progress: progress,
+            lastFailure: "\(failure.status) \(failure.text)"
+        )
+    }
+}

@@ -1,0 +1,67 @@
+import MailModel
+import Synchronization
+
+extension QueueManager {
+    /// What an attempt changed about the breakers, to be stored and told.
+    struct BreakerChanges {
+        var opened: [(BreakerKey, BreakerState)] = []
+        var closed: [BreakerKey] = []
+    }
+
+    /// Applies a verdict to the board: trips what failed, closes what has proved to work, ends probes.
+    func updateBreakers(_ work: Work, _ verdict: Verdict, at now: Timestamp) -> BreakerChanges {
+        self.state.withLock { state in
+            var changes = BreakerChanges()
+            for (part, failure) in verdict.trips {
+                let key = work.key(for: part)
+                let isNew = state.board.open[key] == nil
+                let untilChanged = part == .providerUntilChanged || part == .senderDomain
+                let breaker = state.board.trip(key, by: failure, untilChanged: untilChanged, at: now)
+                if isNew || work.probes.contains(key) {
+                    changes.opened.append((key, breaker))
+                }
+            }
+            if verdict.delivered {
+                changes.closed = state.board.close(
+                    provider: work.provider.name,
+                    senderDomain: work.senderDomain,
+                    destination: work.lane.destination
+                )
+            }
+            state.board.endProbe(work.probes)
+            return changes
+        }
+    }
+
+    /// Stores and tells what changed; a breaker that cannot be stored now works all the same.
+    func publish(_ changes: BreakerChanges) async {
+        do {
+            for (key, breaker) in changes.opened {
+                self.events.breakerOpened(key, breaker)
+                try await self.store.save(breaker, for: key)
+            }
+            try await self.announceClosed(changes.closed)
+        } catch {
+            self.events.storeTrouble(error)
+        }
+    }
+}
+
+extension Work {
+    /// What a breaker of this attempt guards.
+    fileprivate func key(for part: Judgement.Breaker) -> BreakerKey {
+        switch part {
+        case .provider, .providerUntilChanged:
+            return BreakerKey(provider: self.provider.name)
+        case .senderDomain:
+            // The null reverse-path has no domain; its refusal says something of the provider as a whole.
+            guard let domain = self.senderDomain else {
+                return BreakerKey(provider: self.provider.name)
+            }
+            return BreakerKey(provider: self.provider.name, part: .senderDomain(domain))
+        case .destination:
+            let domain = self.lane.destination ?? self.recipients.first?.mailbox.domain.key ?? ""
+            return BreakerKey(provider: self.provider.name, part: .destination(domain))
+        }
+    }
+}

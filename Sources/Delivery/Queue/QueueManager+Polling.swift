@@ -1,0 +1,179 @@
+import MailModel
+import Synchronization
+
+extension QueueManager {
+    /// Brings what falls due from the store into the lanes, as long as there is room.
+    func pollStore() async {
+        while !Task.isCancelled, !self.isStopping {
+            do {
+                let pause = try await self.leaseDue()
+                await self.sleepOrWake(pause)
+            } catch {
+                self.events.storeTrouble(error)
+                await self.sleepOrWake(.seconds(1))
+            }
+        }
+    }
+
+    private var isStopping: Bool {
+        self.state.withLock(\.isStopping)
+    }
+
+    /// Leases one batch and returns how long nothing is due.
+    private func leaseDue() async throws(StoreFailure) -> Duration {
+        let now = self.clock.wallTime
+        let (room, closedUntil) = self.state.withLock { state in
+            let used = state.ready.waitingCount + state.ready.runningCount
+            return (
+                self.configuration.capacity - used, state.board.earliestUse(of: self.chain.providers, at: now)
+            )
+        }
+        if let closedUntil {
+            // No way out may be used at all: leave everything where it is until one may.
+            return min(max(closedUntil - now, .milliseconds(50)), .seconds(60))
+        }
+        guard room > 0 else {
+            return .milliseconds(50)
+        }
+        let limit = min(room, 500)
+        let leased = try await self.store.leaseDue(at: now, limit: limit)
+        for message in leased {
+            try await self.start(message, at: now)
+        }
+        guard leased.count < limit else {
+            return .zero
+        }
+        let next = try await self.store.nextDue()
+        return next.map { min(max($0 - self.clock.wallTime, .milliseconds(10)), .seconds(60)) } ?? .seconds(60)
+    }
+
+    /// Hands a leased message to the lanes; those for whom no provider may be used now are given back.
+    private func start(_ leased: LeasedMessage, at now: Timestamp) async throws(StoreFailure) {
+        let recipients = leased.recipients.map { recipient in
+            var recipient = recipient
+            if let provider = leased.interrupted[recipient.number] {
+                recipient.progress.ambiguousAt = provider
+                recipient.progress.deferredSince = recipient.progress.deferredSince ?? now
+            }
+            return recipient
+        }
+        let isHeld = self.chain.onAmbiguous == .hold
+        let doubtful = recipients.filter { isHeld && leased.interrupted[$0.number] != nil }
+        if !doubtful.isEmpty {
+            await self.settle(leased.message, doubtful, .interrupted, at: now) { recipient in
+                RecipientUpdate(
+                    recipient: recipient.number,
+                    state: .held,
+                    progress: recipient.progress,
+                    lastFailure: "4.4.2 the gateway stopped while this was being sent; it may have been accepted"
+                )
+            }
+        }
+        let wanted = recipients.filter { recipient in !doubtful.contains { $0.number == recipient.number } }
+        let (works, rest) = self.state.withLock {
+            self.assign(leased.message, wanted, .init(), isBegun: false, at: now, &$0)
+        }
+        self.submit(works)
+        guard !rest.recipients.isEmpty else {
+            return
+        }
+        if now >= leased.message.expiresAt {
+            await self.expire(leased.message, rest.recipients, at: now)
+            return
+        }
+        let dueAt = min(rest.until ?? now + self.schedule.outageDelay, leased.message.expiresAt)
+        try await self.store.release(
+            leased.message.id,
+            recipients: rest.recipients.map(\.number),
+            dueAt: max(dueAt, now + .milliseconds(100))
+        )
+    }
+
+    /// The time is over while every way is closed: bounces without a further attempt.
+    private func expire(_ message: QueuedMessage, _ recipients: [Recipient], at now: Timestamp) async {
+        await self.settle(message, recipients, .expiredWhileClosed, at: now) { recipient in
+            RecipientUpdate(
+                recipient: recipient.number,
+                state: .expired,
+                progress: recipient.progress,
+                lastFailure: "5.4.7 \(Failure.expiredWhileClosed.text)"
+            )
+        }
+    }
+
+    /// Records a decision of the gateway itself as an attempt of its own, so that the trace tells of it.
+    private func settle(
+        _ message: QueuedMessage,
+        _ recipients: [Recipient],
+        _ failure: Failure,
+        at now: Timestamp,
+        update: (Recipient) -> RecipientUpdate
+    ) async {
+        let id = self.state.withLock { state in
+            state.lastAttemptID = max(state.lastAttemptID + 1, QueueID.first(at: now).number)
+            return state.lastAttemptID
+        }
+        let updates = recipients.map(update)
+        let expired = updates.contains { $0.state == .expired }
+        let bounce =
+            expired && message.reversePath != .null
+            ? self.composeBounce(
+                message,
+                recipients.filter(\.forwardPath.wantsFailureReport).map { ($0, failure) },
+                .init()
+            ) : nil
+        let result = AttemptResult(
+            start: AttemptStart(
+                id: id,
+                messageID: message.id,
+                provider: "gateway",
+                recipients: recipients.map(\.number),
+                startedAt: now
+            ),
+            finishedAt: now,
+            report: AttemptReport(failure: failure, for: recipients),
+            updates: updates,
+            move: failure.text,
+            bounce: bounce
+        )
+        if await self.record(result) {
+            self.events.attemptEnded(result, of: message, recipients: recipients)
+        }
+    }
+
+    private func sleepOrWake(_ pause: Duration) async {
+        guard pause > .zero, !self.isStopping else {
+            return
+        }
+        await withDiscardingTaskGroup { group in
+            group.addTask {
+                // Throws when the doorbell rang first and ended the wait.
+                if (try? await self.clock.sleep(for: pause)) != nil {
+                    self.wake.signal()
+                }
+            }
+            await self.wake.wait()
+            group.cancelAll()
+        }
+    }
+}
+
+extension Failure {
+    fileprivate static let interrupted = Failure(
+        .ambiguous,
+        .local,
+        .commit,
+        status: EnhancedStatusCode(4, 4, 2),
+        text: "held: the gateway stopped while this was being sent, and on-ambiguous is hold",
+        reason: .interrupted
+    )
+
+    fileprivate static let expiredWhileClosed = Failure(
+        .permanent,
+        .provider,
+        .connect,
+        status: EnhancedStatusCode(5, 4, 7),
+        text: "could not be delivered in time: no way out was open",
+        reason: .serviceUnavailable
+    )
+}

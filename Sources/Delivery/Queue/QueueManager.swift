@@ -1,0 +1,247 @@
+import MailModel
+import Synchronization
+
+/// Delivers what the store holds: leases what is due, asks the providers of the chain, records every attempt.
+///
+/// Fresh messages are delivered from memory: `plan` chooses their first attempts before the accepting transaction,
+/// `take` starts them after it. Everything else comes from the store when it falls due.
+package final class QueueManager: Sendable {
+    package struct Configuration: Sendable {
+        /// Attempts that may run at a time.
+        package var concurrency: Int
+        /// Attempts that may run at a time for one destination of a provider.
+        package var laneConcurrency: Int
+        /// Messages that may be in memory, waiting or running; the rest stays in the store until there is room.
+        package var capacity: Int
+        /// The longest that one attempt may take.
+        package var attemptTimeout: Duration
+
+        package init(
+            concurrency: Int = 200,
+            laneConcurrency: Int = 50,
+            capacity: Int = 2_000,
+            attemptTimeout: Duration = .seconds(300)
+        ) {
+            self.concurrency = concurrency
+            self.laneConcurrency = laneConcurrency
+            self.capacity = capacity
+            self.attemptTimeout = attemptTimeout
+        }
+    }
+
+    /// Composes the report about failed recipients, or nil where none may be sent (RFC 5321 §6.1, RFC 3461 §4.1).
+    package typealias BounceComposer =
+        @Sendable (_ message: QueuedMessage, _ failed: [(recipient: Recipient, failure: Failure)], AttemptEvidence) ->
+        NewMessage?
+
+    struct State {
+        var ready: ReadyQueue<Work>
+        var board: BreakerBoard
+        var idle: [CheckedContinuation<Work?, Never>] = []
+        var lastAttemptID: Int64 = 0
+        var isStopping = false
+    }
+
+    let configuration: Configuration
+    let chain: StrategyChain
+    let providers: [any Provider]
+    let schedule: RetrySchedule
+    let store: any Store
+    let clock: any DeliveryClock
+    let events: any DeliveryEvents
+    let composeBounce: BounceComposer
+    let wake = WakeSignal()
+    let state: Mutex<State>
+
+    /// Connects the queue to its ways out; `providers` are those of the chain, in its order.
+    package init(
+        configuration: Configuration,
+        chain: StrategyChain,
+        providers: [any Provider],
+        schedule: RetrySchedule,
+        breakers: BreakerBoard,
+        store: any Store,
+        clock: any DeliveryClock,
+        events: any DeliveryEvents,
+        composeBounce: @escaping BounceComposer
+    ) {
+        precondition(providers.map(\.name) == chain.providers, "the chain and its providers differ")
+        self.configuration = configuration
+        self.chain = chain
+        self.providers = providers
+        self.schedule = schedule
+        self.store = store
+        self.clock = clock
+        self.events = events
+        self.composeBounce = composeBounce
+        self.state = Mutex(
+            State(ready: ReadyQueue(laneLimit: configuration.laneConcurrency), board: breakers)
+        )
+    }
+
+    /// Delivers until `stop` is called and what runs has ended, or until cancelled.
+    package func run() async throws {
+        try await withThrowingDiscardingTaskGroup { group in
+            group.addTask { await self.pollStore() }
+            for _ in 0..<self.configuration.concurrency {
+                group.addTask { await self.work() }
+            }
+        }
+    }
+
+    /// Begins nothing new; attempts that run are left to end.
+    ///
+    /// What waits in memory stays leased until the process ends, and is due at the next start.
+    package func stop() {
+        let idle = self.state.withLock { state in
+            state.isStopping = true
+            defer { state.idle = [] }
+            return state.idle
+        }
+        idle.forEach { $0.resume(returning: nil) }
+        self.wake.signal()
+    }
+
+    /// Looks at the store again now, as after an operator's `flush`.
+    package func lookAgain() {
+        self.wake.signal()
+    }
+
+    /// All breakers that are not closed.
+    package var openBreakers: [BreakerKey: BreakerState] {
+        self.state.withLock { $0.board.open }
+    }
+
+    /// Attempts that wait in memory or run.
+    package var load: (waiting: Int, running: Int) {
+        self.state.withLock { ($0.ready.waitingCount, $0.ready.runningCount) }
+    }
+
+    /// Closes a breaker on an operator's word, and lets what waits go at once; returns what was open.
+    package func closeBreaker(_ key: BreakerKey) async throws(StoreFailure) -> [BreakerKey] {
+        let closed = self.state.withLock { $0.board.close(key) }
+        try await self.announceClosed(closed)
+        return closed
+    }
+
+    func announceClosed(_ keys: [BreakerKey]) async throws(StoreFailure) {
+        for key in keys {
+            try await self.store.save(nil, for: key)
+            self.events.breakerClosed(key)
+        }
+        for key in keys {
+            switch key.part {
+            case .whole, .senderDomain: _ = try await self.store.expedite(.all)
+            case .destination(let domain): _ = try await self.store.expedite(.domain(domain))
+            }
+        }
+        if !keys.isEmpty {
+            self.wake.signal()
+        }
+    }
+}
+
+// MARK: - Fresh mail
+
+extension QueueManager {
+    /// Chooses the first attempts of a message that is about to be committed; empty when there is no room for it now.
+    package func plan(_ message: QueuedMessage, _ recipients: [Recipient]) -> FreshPlan {
+        let now = self.clock.wallTime
+        return self.state.withLock { state in
+            guard !state.isStopping,
+                state.ready.waitingCount + state.ready.runningCount < self.configuration.capacity
+            else {
+                return FreshPlan(works: [])
+            }
+            let (works, _) = self.assign(message, recipients, .init(), isBegun: true, at: now, &state)
+            return FreshPlan(works: works)
+        }
+    }
+
+    /// Starts the attempts of a plan; called after the commit.
+    package func take(_ plan: FreshPlan) {
+        if plan.works.isEmpty {
+            self.wake.signal()
+        }
+        self.submit(plan.works)
+    }
+
+    /// The commit failed: nothing of the plan happens.
+    package func drop(_ plan: FreshPlan) {
+        let probes = plan.works.flatMap(\.probes)
+        guard !probes.isEmpty else {
+            return
+        }
+        self.state.withLock { $0.board.endProbe(probes) }
+    }
+
+    /// Turns recipients into work for the providers whose turn it is; the lock is held.
+    func assign(
+        _ message: QueuedMessage,
+        _ recipients: [Recipient],
+        _ round: Work.Round,
+        isBegun: Bool,
+        at now: Timestamp,
+        _ state: inout State
+    ) -> ([Work], Unassigned) {
+        var assignment = Assignment(
+            chain: self.chain,
+            providers: self.providers,
+            senderDomain: message.reversePath.mailbox?.domain.key,
+            now: now
+        )
+        for recipient in recipients {
+            assignment.place(recipient, from: round.nextPosition, board: &state.board)
+        }
+        let works = assignment.groups.map { group in
+            state.lastAttemptID = max(state.lastAttemptID + 1, QueueID.first(at: now).number)
+            let start = AttemptStart(
+                id: state.lastAttemptID,
+                messageID: message.id,
+                provider: group.provider.name,
+                recipients: group.recipients.map(\.number),
+                startedAt: now
+            )
+            var next = round
+            next.nextPosition = group.position + 1
+            next.everyFailureBounces = round.everyFailureBounces && !group.skippedOpenBreaker
+            return Work(
+                message: message,
+                recipients: group.recipients,
+                provider: group.provider,
+                start: start,
+                isBegun: isBegun,
+                probes: group.probes,
+                round: next,
+                lane: .init(provider: group.provider.name, destination: group.destination)
+            )
+        }
+        return (works, Unassigned(recipients: assignment.unassigned, until: assignment.earliest))
+    }
+
+    /// Puts work into its lanes and wakes as many workers as can run.
+    func submit(_ works: [Work]) {
+        guard !works.isEmpty else {
+            return
+        }
+        let started: [(CheckedContinuation<Work?, Never>, Work)] = self.state.withLock { state in
+            works.forEach { state.ready.append($0, to: $0.lane) }
+            var started: [(CheckedContinuation<Work?, Never>, Work)] = []
+            while !state.idle.isEmpty, !state.isStopping, let next = state.ready.next() {
+                started.append((state.idle.removeLast(), next.element))
+            }
+            return started
+        }
+        started.forEach { $0.resume(returning: $1) }
+    }
+}
+
+/// The first attempts of a message between its planning and its commit.
+package struct FreshPlan: Sendable {
+    let works: [Work]
+
+    /// What the accepting transaction records.
+    package var firstAttempts: [AttemptStart] {
+        self.works.map(\.start)
+    }
+}

@@ -1,0 +1,36 @@
+import MailModel
+
+/// One attempt that is to be made: a message, some of its recipients, and the provider whose turn it is.
+struct Work: Sendable {
+    let message: QueuedMessage
+    let recipients: [Recipient]
+    let provider: any Provider
+    let start: AttemptStart
+    /// The store knows of the attempt already, since it was committed together with the message.
+    let isBegun: Bool
+    /// Breakers for which this attempt is the probe.
+    let probes: [BreakerKey]
+    let round: Round
+    let lane: ReadyQueue<Work>.Lane
+
+    /// What has happened to these recipients since they were last due.
+    struct Round: Sendable {
+        /// Where in the chain the search for the next provider goes on.
+        var nextPosition = 0
+        /// Whether every failure so far means that the message cannot go this way, ever.
+        var everyFailureBounces = true
+        /// Whether every failure so far has to do with the way and not with the message.
+        var isOutage = true
+    }
+
+    var senderDomain: String? {
+        self.message.reversePath.mailbox?.domain.key
+    }
+}
+
+/// Recipients for whom no provider may be used now, and when one may.
+struct Unassigned: Sendable {
+    var recipients: [Recipient]
+    /// Nil when the chain is exhausted; else when the first breaker lets something through again.
+    var until: Timestamp?
+}
