@@ -21,7 +21,7 @@ extension QueueManager {
                     changes.opened.append((key, breaker))
                 }
             }
-            if verdict.delivered {
+            if verdict.delivered, verdict.trips.isEmpty {
                 changes.closed = state.board.close(
                     provider: work.provider.name,
                     senderDomain: work.senderDomain,

@@ -1,0 +1,101 @@
+import Delivery
+import MailModel
+import TestKit
+import Testing
+
+@Suite("Breakers")
+struct BreakerBoardTests {
+    let start = Timestamp(seconds: 1_795_514_400)
+    let gmail = BreakerKey(provider: "gmail")
+
+    private func board(_ remembered: [BreakerKey: BreakerState] = [:]) -> BreakerBoard {
+        BreakerBoard(
+            policy: .init(firstDelay: .seconds(10), maximumDelay: .seconds(60), probeInterval: .seconds(900)),
+            remembered: remembered
+        )
+    }
+
+    @Test("an open breaker refuses until its time, then lets one probe through")
+    func halfOpens() {
+        var board = self.board()
+        _ = board.trip(self.gmail, by: .sample(.transient, .provider), at: self.start)
+        #expect(board.permit("gmail", from: nil, to: nil, at: self.start) == .refused(until: self.start + .seconds(10)))
+        #expect(board.permit("direct", from: nil, to: nil, at: self.start) == .allowed)
+        let later = self.start + .seconds(10)
+        #expect(board.permit("gmail", from: nil, to: nil, at: later) == .probe([self.gmail]))
+        #expect(board.permit("gmail", from: nil, to: nil, at: later) == .refused(until: later + .seconds(10)))
+        #expect(board.close(provider: "gmail", senderDomain: nil, destination: nil) == [self.gmail])
+        #expect(board.permit("gmail", from: nil, to: nil, at: later) == .allowed)
+    }
+
+    @Test("each failed probe doubles the wait up to the maximum; attempts already under way do not")
+    func backsOff() {
+        var board = self.board()
+        var now = self.start
+        var waits: [Duration] = []
+        for _ in 0..<5 {
+            _ = board.permit("gmail", from: nil, to: nil, at: now)
+            let state = board.trip(self.gmail, by: .sample(.transient, .provider), at: now)
+            _ = board.trip(self.gmail, by: .sample(.transient, .provider), at: now)
+            waits.append((state.openUntil ?? now) - now)
+            now = state.openUntil ?? now
+        }
+        #expect(waits == [10, 20, 40, 60, 60].map { .seconds($0) })
+    }
+
+    @Test("the time that the provider asks for is kept, within the longest allowed")
+    func honoursRetryAfter() {
+        var board = self.board()
+        let asked = board.trip(
+            self.gmail,
+            by: .sample(.transient, .provider, retryAfter: .seconds(300)),
+            at: self.start
+        )
+        #expect(asked.openUntil == self.start + .seconds(300))
+        let key = BreakerKey(provider: "mailgun")
+        let absurd = board.trip(key, by: .sample(.transient, .provider, retryAfter: .seconds(1 << 40)), at: self.start)
+        #expect(absurd.openUntil == self.start + .seconds(86_400))
+    }
+
+    @Test("a sender's breaker leaves other senders alone, a destination's other destinations")
+    func guardsParts() {
+        var board = self.board()
+        let sender = BreakerKey(provider: "sendgrid", part: .senderDomain("a.test"))
+        _ = board.trip(sender, by: .sample(.permanent, .sender), untilChanged: true, at: self.start)
+        _ = board.trip(
+            BreakerKey(provider: "direct", part: .destination("x.test")),
+            by: .sample(.transient, .destination, .resolve),
+            at: self.start
+        )
+        #expect(board.permit("sendgrid", from: "b.test", to: nil, at: self.start) == .allowed)
+        #expect(board.permit("sendgrid", from: "a.test", to: nil, at: self.start) != .allowed)
+        #expect(board.permit("direct", from: "a.test", to: "y.test", at: self.start) == .allowed)
+        #expect(board.permit("direct", from: "a.test", to: "x.test", at: self.start) != .allowed)
+        #expect(board.earliestUse(of: ["direct", "sendgrid"], at: self.start) == nil)
+    }
+
+    @Test("without an end it is probed once an interval, and closed by an operator with all its parts")
+    func waitsForChange() {
+        var board = self.board()
+        let state = board.trip(
+            self.gmail,
+            by: .sample(.permanent, .provider, .auth),
+            untilChanged: true,
+            at: self.start
+        )
+        #expect(state.openUntil == nil)
+        let almost = self.start + .seconds(899)
+        #expect(board.permit("gmail", from: nil, to: nil, at: almost) == .refused(until: self.start + .seconds(900)))
+        #expect(board.earliestUse(of: ["gmail"], at: almost) == self.start + .seconds(900))
+        #expect(board.permit("gmail", from: nil, to: nil, at: almost + .seconds(1)) == .probe([self.gmail]))
+        board.endProbe([self.gmail])
+        #expect(board.permit("gmail", from: nil, to: nil, at: almost + .seconds(1)) == .probe([self.gmail]))
+        _ = board.trip(
+            BreakerKey(provider: "gmail", part: .senderDomain("a.test")),
+            by: .sample(.permanent, .sender),
+            at: almost
+        )
+        #expect(board.close(self.gmail).count == 2)
+        #expect(board.open.isEmpty)
+    }
+}

@@ -1,0 +1,77 @@
+import Delivery
+package import MailModel
+import Synchronization
+
+/// Time that stands still until a test moves it, and chance that always says one half.
+package final class ManualDeliveryClock: DeliveryClock {
+    private struct Sleeper {
+        var wakesAt: Duration
+        var continuation: CheckedContinuation<Void, any Error>
+    }
+
+    private struct State {
+        var elapsed: Duration = .zero
+        var sleepers: [Int: Sleeper] = [:]
+        var nextKey = 0
+        var cancelled: Set<Int> = []
+    }
+
+    private let origin = ContinuousClock.now
+    private let wallOrigin: Timestamp
+    private let state = Mutex(State())
+
+    /// Begins at a moment of civil time; 2026-11-24T10:00:00Z unless said.
+    package init(_ wallTime: Timestamp = Timestamp(seconds: 1_795_514_400)) {
+        self.wallOrigin = wallTime
+    }
+
+    package var now: ContinuousClock.Instant {
+        self.origin + self.state.withLock(\.elapsed)
+    }
+
+    package var wallTime: Timestamp {
+        self.wallOrigin + self.state.withLock(\.elapsed)
+    }
+
+    package func chance() -> Double {
+        0.5
+    }
+
+    package func sleep(for duration: Duration) async throws {
+        let key = self.state.withLock { state in
+            state.nextKey += 1
+            return state.nextKey
+        }
+        try await withTaskCancellationHandler {
+            try await withCheckedThrowingContinuation { continuation in
+                let isOver = self.state.withLock { state in
+                    guard !state.cancelled.contains(key) else {
+                        return true
+                    }
+                    state.sleepers[key] = Sleeper(wakesAt: state.elapsed + duration, continuation: continuation)
+                    return false
+                }
+                if isOver {
+                    continuation.resume(throwing: CancellationError())
+                }
+            }
+        } onCancel: {
+            let sleeper = self.state.withLock { state in
+                state.cancelled.insert(key)
+                return state.sleepers.removeValue(forKey: key)
+            }
+            sleeper?.continuation.resume(throwing: CancellationError())
+        }
+    }
+
+    /// Moves time on and wakes who slept until then.
+    package func advance(by duration: Duration) {
+        let woken = self.state.withLock { state in
+            state.elapsed += duration
+            let due = state.sleepers.filter { $0.value.wakesAt <= state.elapsed }
+            due.keys.forEach { state.sleepers[$0] = nil }
+            return due.values.sorted { $0.wakesAt < $1.wakesAt }
+        }
+        woken.forEach { $0.continuation.resume() }
+    }
+}
