@@ -1,0 +1,41 @@
+/// What is asked: a name and a record type, always in class IN.
+package struct Question: Hashable, Sendable, CustomStringConvertible {
+    package var name: DomainName
+    package var type: RecordType
+
+    package init(_ type: RecordType, _ name: DomainName) {
+        self.type = type
+        self.name = name
+    }
+
+    /// Type and name in lower case: `MX gmail.com`; also the key of caches and of the archive.
+    package var description: String {
+        "\(self.type) \(self.name.key)"
+    }
+}
+
+/// A response as it was decoded (RFC 1035 §4.1).
+package struct DNSMessage: Hashable, Sendable {
+    package var id: UInt16
+    package var isResponse: Bool
+    package var opcode: UInt8
+    package var isAuthoritative: Bool
+    package var isTruncated: Bool
+    package var recursionAvailable: Bool
+    /// The server says that it validated the answer (RFC 4035 §3.2.3); worth something only from a trusted source.
+    package var isAuthenticated: Bool
+    package var code: ResponseCode
+    package var questions: [Question]
+    package var answers: [ResourceRecord]
+    package var authorities: [ResourceRecord]
+    /// The server answered with an OPT record (RFC 6891).
+    package var hasEDNS: Bool
+}
+
+/// Octets that are not a DNS message.
+package enum DNSFormatError: Error, Hashable, Sendable {
+    case tooShort
+    case badName
+    case badRecord(RecordType)
+    case tooManyRecords
+}

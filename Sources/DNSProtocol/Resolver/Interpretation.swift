@@ -1,0 +1,106 @@
+/// What one source's response means for the question, once it is known to answer it.
+package enum Interpretation: Sendable, Hashable {
+    case records([RecordData], timeToLive: UInt32)
+    case noData(timeToLive: UInt32)
+    case noSuchName(timeToLive: UInt32)
+    /// The source could not answer; the text is for people: `SERVFAIL`, `lame`, `garbage`.
+    case failed(String)
+    /// The server does not understand EDNS: ask again without.
+    case rejectsEDNS
+    case truncated
+
+    /// The most CNAME records that are followed.
+    private static let aliasLimit = 12
+    /// Negative answers are kept no longer than this many seconds, whatever their SOA says (RFC 2308 §5).
+    private static let negativeLimit: UInt32 = 300
+    /// How long an answer without a usable SOA is kept, in seconds.
+    private static let negativeDefault: UInt32 = 30
+
+    /// Reads a response to a question; nil when the message is no answer to it at all and must be ignored as forged.
+    ///
+    /// - Parameters:
+    ///   - message: What came.
+    ///   - question: What was asked, in the case that was sent; a response repeats it (RFC 5452 §4.2).
+    ///   - id: The identifier that was sent.
+    ///   - sentEDNS: Whether the query carried an OPT record.
+    package init?(_ message: DNSMessage, to question: Question, id: UInt16, sentEDNS: Bool) {
+        guard message.isResponse, message.id == id, message.opcode == 0 else {
+            return nil
+        }
+        // Servers that reject a query as malformed may leave the question out.
+        if message.questions.isEmpty, message.code == .formatError || message.code == .notImplemented {
+            self = sentEDNS ? .rejectsEDNS : .failed(message.code.description)
+            return
+        }
+        guard message.questions.count == 1, message.questions[0].type == question.type,
+            message.questions[0].name == question.name
+        else {
+            return nil
+        }
+        self.init(matched: message, to: question, sentEDNS: sentEDNS)
+    }
+
+    private init(matched message: DNSMessage, to question: Question, sentEDNS: Bool) {
+        switch message.code {
+        case .noError, .noSuchName:
+            break
+        case .formatError, .notImplemented, .badVersion:
+            self = sentEDNS && !message.hasEDNS ? .rejectsEDNS : .failed(message.code.description)
+            return
+        default:
+            self = .failed(message.code.description)
+            return
+        }
+        if message.isTruncated {
+            self = .truncated
+            return
+        }
+        guard let (owner, aliasTTL) = Self.follow(from: question.name, in: message.answers) else {
+            self = .failed("CNAME loop")
+            return
+        }
+        let matching = message.answers.filter { $0.type == question.type && $0.name == owner }
+        if !matching.isEmpty {
+            let timeToLive = matching.reduce(aliasTTL) { min($0, $1.timeToLive) }
+            self = .records(matching.map(\.data), timeToLive: timeToLive)
+        } else if message.code == .noSuchName {
+            self = .noSuchName(timeToLive: Self.negativeTTL(message))
+        } else if Self.isReferral(message) {
+            self = .failed("lame")
+        } else {
+            self = .noData(timeToLive: Self.negativeTTL(message))
+        }
+    }
+
+    /// The name at the end of the CNAME chain that begins at the question; nil for a loop.
+    private static func follow(from name: DomainName, in answers: [ResourceRecord]) -> (DomainName, UInt32)? {
+        var name = name
+        var timeToLive = UInt32(Int32.max)
+        for _ in 0..<self.aliasLimit {
+            let alias = answers.first { $0.type == .cname && $0.name == name }
+            guard let alias, case .name(let target) = alias.data else {
+                return (name, timeToLive)
+            }
+            timeToLive = min(timeToLive, alias.timeToLive)
+            name = target
+        }
+        return nil
+    }
+
+    /// A server that points elsewhere instead of answering, and neither recurses nor has authority, says nothing.
+    private static func isReferral(_ message: DNSMessage) -> Bool {
+        guard !message.isAuthoritative, !message.authorities.contains(where: { $0.type == .soa }) else {
+            return false
+        }
+        return message.authorities.contains { $0.type == .ns } || !message.recursionAvailable
+    }
+
+    private static func negativeTTL(_ message: DNSMessage) -> UInt32 {
+        for record in message.authorities {
+            if case .startOfAuthority(let minimum) = record.data {
+                return min(record.timeToLive, minimum, self.negativeLimit)
+            }
+        }
+        return self.negativeDefault
+    }
+}

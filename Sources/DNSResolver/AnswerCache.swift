@@ -1,0 +1,73 @@
+import DNSProtocol
+import Synchronization
+
+/// Answers in memory for as long as they are good.
+final class AnswerCache: Sendable {
+    struct Entry: Sendable {
+        var interpretation: Interpretation
+        /// Whether a negative answer was believed under the rule that two sources must agree.
+        var isConfirmed: Bool
+        var expiresAt: ContinuousClock.Instant
+    }
+
+    /// Bounds on the time that an answer is kept, whatever its TTL says.
+    private static let shortest = Duration.seconds(1)
+    private static let longest = Duration.seconds(3_600)
+
+    private let limit: Int
+    private let entries = Mutex<[Question: Entry]>([:])
+
+    init(limit: Int) {
+        self.limit = max(1, limit)
+    }
+
+    /// The answer, unless it is over, or is a negative one that still needs to be confirmed.
+    func answer(to question: Question, confirmed: Bool) -> Interpretation? {
+        self.entries.withLock { entries in
+            guard let entry = entries[question], entry.expiresAt > .now,
+                !confirmed || entry.isConfirmed || entry.interpretation.hasRecords
+            else {
+                return nil
+            }
+            return entry.interpretation
+        }
+    }
+
+    /// Keeps a usable answer; what could not be had is never kept here.
+    func store(_ interpretation: Interpretation, for question: Question, confirmed: Bool) {
+        let seconds: UInt32
+        switch interpretation {
+        case .records(_, let timeToLive), .noData(let timeToLive), .noSuchName(let timeToLive):
+            seconds = timeToLive
+        case .failed, .rejectsEDNS, .truncated:
+            return
+        }
+        let lifetime = min(max(.seconds(Int64(seconds)), Self.shortest), Self.longest)
+        self.entries.withLock { entries in
+            if entries.count >= self.limit, entries[question] == nil {
+                Self.makeRoom(in: &entries)
+            }
+            entries[question] = Entry(
+                interpretation: interpretation,
+                isConfirmed: confirmed,
+                expiresAt: .now + lifetime
+            )
+        }
+    }
+
+    func flush() {
+        self.entries.withLock { $0 = [:] }
+    }
+
+    /// Drops what is over, or half of everything when nothing is.
+    private static func makeRoom(in entries: inout [Question: Entry]) {
+        let now = ContinuousClock.now
+        let before = entries.count
+        entries = entries.filter { $0.value.expiresAt > now }
+        if entries.count == before {
+            for question in Array(entries.keys.prefix(before / 2 + 1)) {
+                entries[question] = nil
+            }
+        }
+    }
+}

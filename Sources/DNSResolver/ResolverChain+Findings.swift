@@ -1,0 +1,126 @@
+import DNSProtocol
+import MailModel
+
+extension Interpretation {
+    var hasRecords: Bool {
+        switch self {
+        case .records: true
+        case .noData, .noSuchName, .failed, .rejectsEDNS, .truncated: false
+        }
+    }
+}
+
+extension LookupMachine.Verdict {
+    var interpretation: Interpretation? {
+        switch self {
+        case .answer(_, let interpretation): interpretation
+        case .unavailable: nil
+        }
+    }
+}
+
+extension SourceObservation {
+    static func told(_ question: Question, by source: DNSSource, _ answer: SourceClient.Answer) -> SourceObservation {
+        let overTCP = answer.transport == "tcp" && answer.interpretation.isUsable ? " over TCP" : ""
+        return SourceObservation(
+            source: source.description,
+            question: question.description,
+            result: answer.interpretation.summary + overTCP,
+            elapsed: answer.elapsed
+        )
+    }
+
+    static func cached(_ question: Question, _ interpretation: Interpretation) -> SourceObservation {
+        SourceObservation(
+            source: "cache",
+            question: question.description,
+            result: interpretation.summary,
+            elapsed: .zero
+        )
+    }
+}
+
+extension ResolverChain.Finding {
+    init(observations: [SourceObservation]) {
+        self.init(interpretation: nil, observations: observations, staleAge: nil)
+    }
+
+    init(interpretation: Interpretation?, observations: [SourceObservation]) {
+        self.init(interpretation: interpretation, observations: observations, staleAge: nil)
+    }
+
+    /// The finding as a lookup of one kind of record.
+    func resolution<Record>(_ convert: (RecordData) -> Record?) -> Resolution<Record> {
+        let lookup: Lookup<Record>
+        switch self.interpretation {
+        case .records(let data, let timeToLive):
+            let records = data.compactMap(convert)
+            lookup =
+                records.isEmpty
+                ? .unavailable(self.unavailability) : .records(records, timeToLive: .seconds(timeToLive))
+        case .noData(let timeToLive):
+            lookup = .noData(timeToLive: .seconds(timeToLive))
+        case .noSuchName(let timeToLive):
+            lookup = .noSuchName(timeToLive: .seconds(timeToLive))
+        case .failed, .rejectsEDNS, .truncated, nil:
+            lookup = .unavailable(self.unavailability)
+        }
+        return Resolution(lookup: lookup, observations: self.observations, staleAge: self.staleAge)
+    }
+
+    var unavailability: Unavailability {
+        let story = self.observations.map { "\($0.source) \($0.result)" }.joined(separator: ", ")
+        return Unavailability("no DNS source could answer (\(story.isEmpty ? "there is none" : story))")
+    }
+
+    private static func address(_ data: RecordData) -> IPAddress? {
+        guard case .address(let address) = data else {
+            return nil
+        }
+        return address
+    }
+
+    /// Both families as one answer; at least one of them has records.
+    static func joined(_ sixes: Self, _ fours: Self) -> Resolution<IPAddress> {
+        let parts = [sixes.resolution(Self.address), fours.resolution(Self.address)]
+        var addresses: [IPAddress] = []
+        var shortest = Duration.seconds(3_600)
+        for case .records(let records, let timeToLive) in parts.map(\.lookup) {
+            addresses += records
+            shortest = min(shortest, timeToLive)
+        }
+        return Resolution(
+            lookup: .records(addresses, timeToLive: shortest),
+            observations: fours.observations + sixes.observations,
+            staleAge: [sixes.staleAge, fours.staleAge].compactMap { $0 }.max()
+        )
+    }
+
+    /// Neither family has records: the confirmed answer stands, unless one family could not be asked at all.
+    static func joinedNegative(_ sixes: Self, _ fours: Self, _ confirmed: Self) -> Resolution<IPAddress> {
+        var resolution = confirmed.resolution(Self.address)
+        resolution.observations = fours.observations + sixes.observations + confirmed.observations
+        if case .records = resolution.lookup {
+            return resolution
+        }
+        if sixes.interpretation == nil || fours.interpretation == nil {
+            var all = confirmed
+            all.observations = resolution.observations
+            resolution.lookup = .unavailable(all.unavailability)
+        }
+        return resolution
+    }
+}
+
+extension Resolution {
+    /// A name that cannot stand in the DNS does not exist there.
+    static func impossibleName(_ name: String) -> Resolution {
+        let observation = SourceObservation(
+            source: "gateway",
+            question: "name",
+            result: "\"\(name.prefix(80))\" is no domain name",
+            elapsed: .zero
+        )
+        return Resolution(lookup: .noSuchName(timeToLive: .seconds(60)), observations: [observation])
+    }
+}

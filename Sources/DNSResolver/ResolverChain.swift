@@ -1,0 +1,325 @@
+package import DNSProtocol
+package import Logging
+package import MailModel
+package import NIOCore
+import Synchronization
+
+/// The gateway's stub resolver: asks its sources in order, remembers what they said, and falls back to what they once said.
+package final class ResolverChain: Resolver {
+    /// How soon the same good answer is written to the archive again.
+    private static let archiveInterval = Duration.seconds(600)
+    /// How long a lookup that nobody could answer is not repeated (RFC 9520 §3.2).
+    private static let failureMemory = Duration.seconds(1)
+
+    struct Finding: Sendable {
+        var interpretation: Interpretation?
+        var observations: [SourceObservation]
+        var staleAge: Duration?
+    }
+
+    private struct State {
+        var running: [Key: Task<Finding, Never>] = [:]
+        var archivedAt: [Question: ContinuousClock.Instant] = [:]
+        var failures: [Key: (finding: Finding, until: ContinuousClock.Instant)] = [:]
+    }
+
+    private struct Key: Hashable {
+        var question: Question
+        var confirmsNegative: Bool
+    }
+
+    let configuration: ResolverConfiguration
+    let client: SourceClient
+    let health = SourceHealth()
+    private let system: SystemServers
+    private let cache: AnswerCache
+    private let archive: (any AnswerArchive)?
+    private let wallTime: @Sendable () -> Timestamp
+    private let logger: Logger
+    private let state = Mutex(State())
+
+    /// Makes a resolver; `https` sends DNS over HTTPS requests, `archive` keeps the last good answers across restarts.
+    package init(
+        configuration: ResolverConfiguration,
+        group: any EventLoopGroup,
+        https: DNSOverHTTPSTransport?,
+        archive: (any AnswerArchive)?,
+        wallTime: @escaping @Sendable () -> Timestamp,
+        logger: Logger
+    ) {
+        self.configuration = configuration
+        self.client = SourceClient(group: group, https: https)
+        self.system = SystemServers(path: configuration.resolvConfPath, logger: logger)
+        self.cache = AnswerCache(limit: configuration.cacheLimit)
+        self.archive = archive
+        self.wallTime = wallTime
+        self.logger = logger
+    }
+
+    package func mailExchangers(of domain: String) async -> Resolution<MailExchanger> {
+        guard let name = DomainName(domain) else {
+            return .impossibleName(domain)
+        }
+        let finding = await self.find(Question(.mx, name), confirmsNegative: true)
+        return finding.resolution { data in
+            guard case .mailExchanger(let preference, let host) = data else {
+                return nil
+            }
+            return MailExchanger(preference: preference, host: host.description)
+        }
+    }
+
+    package func addresses(of host: String) async -> Resolution<IPAddress> {
+        if let known = self.knownAddresses(of: host) {
+            return Resolution(lookup: .records(known, timeToLive: .seconds(3_600)), observations: [])
+        }
+        guard let name = DomainName(host) else {
+            return .impossibleName(host)
+        }
+        async let sixes = self.find(Question(.aaaa, name), confirmsNegative: false)
+        let fours = await self.find(Question(.a, name), confirmsNegative: false)
+        let both = await [fours, sixes]
+        guard !both.contains(where: { $0.interpretation?.hasRecords == true }) else {
+            return Finding.joined(await sixes, fours)
+        }
+        // An ordinary host has one family only; it is their both being absent that a second source must confirm.
+        let confirmed = await self.find(Question(.a, name), confirmsNegative: true)
+        return Finding.joinedNegative(await sixes, fours, confirmed)
+    }
+
+    /// The strings of TXT records, each record's joined.
+    package func text(of name: String) async -> Resolution<String> {
+        guard let domain = DomainName(name) else {
+            return .impossibleName(name)
+        }
+        return await self.find(Question(.txt, domain), confirmsNegative: false).resolution { data in
+            guard case .text(let strings) = data else {
+                return nil
+            }
+            return String(decoding: strings.joined(), as: UTF8.self)
+        }
+    }
+
+    /// Forgets all answers and all failures; sources that failed are asked in their own order again at once.
+    package func flush() {
+        self.cache.flush()
+        self.state.withLock { $0.failures = [:] }
+    }
+
+    /// The sources as they would be asked now, the system's servers each for itself.
+    package func sources() -> [(source: DNSSource, isHealthy: Bool)] {
+        self.health.ordered(self.expandedSources()).map { ($0, self.health.isHealthy($0)) }
+    }
+
+    func expandedSources() -> [DNSSource] {
+        var seen: Set<DNSSource> = []
+        return self.configuration.sources.flatMap { source in
+            source == .system ? self.system.current().map { DNSSource.server($0, port: 53) } : [source]
+        }.filter { seen.insert($0).inserted }
+    }
+
+    private func knownAddresses(of host: String) -> [IPAddress]? {
+        if let literal = IPAddress(host) {
+            return [literal]
+        }
+        let key = (host.hasSuffix(".") ? String(host.dropLast()) : host).lowercased()
+        if let pinned = self.configuration.hosts[key] {
+            return pinned
+        }
+        // RFC 6761 §6.3: localhost is never looked up.
+        return key == "localhost" ? ["127.0.0.1", "::1"].compactMap(IPAddress.init) : nil
+    }
+}
+
+// MARK: - One question
+
+extension ResolverChain {
+    /// Answers from memory, joins a lookup that runs already, or asks.
+    private func find(_ question: Question, confirmsNegative: Bool) async -> Finding {
+        if let cached = self.cache.answer(to: question, confirmed: confirmsNegative) {
+            return Finding(interpretation: cached, observations: [.cached(question, cached)])
+        }
+        let key = Key(question: question, confirmsNegative: confirmsNegative)
+        let task = self.state.withLock { state -> Task<Finding, Never>? in
+            if let failure = state.failures[key], failure.until > .now {
+                return nil
+            }
+            if let running = state.running[key] {
+                return running
+            }
+            // Not structured: it is shared by whoever asks while it runs, bounded by the lookup timeout.
+            let task = Task { await self.askAndRemember(key) }
+            state.running[key] = task
+            return task
+        }
+        guard let task else {
+            return self.state.withLock { $0.failures[key]?.finding } ?? Finding(observations: [])
+        }
+        return await task.value
+    }
+
+    private func askAndRemember(_ key: Key) async -> Finding {
+        var finding = await self.ask(key.question, confirmsNegative: key.confirmsNegative)
+        if let interpretation = finding.interpretation {
+            self.cache.store(interpretation, for: key.question, confirmed: key.confirmsNegative)
+        } else if let stale = await self.recall(key.question) {
+            finding.interpretation = stale.interpretation
+            finding.staleAge = stale.age
+            finding.observations.append(
+                SourceObservation(
+                    source: "store",
+                    question: key.question.description,
+                    result: "\(stale.interpretation.summary), \(spoken(stale.age)) old",
+                    elapsed: .zero
+                )
+            )
+        }
+        let isFailure = finding.interpretation == nil
+        self.state.withLock { [finding] state in
+            state.running[key] = nil
+            if isFailure {
+                if state.failures.count > 1_000 {
+                    state.failures = [:]
+                }
+                state.failures[key] = (finding, .now + Self.failureMemory)
+            } else {
+                state.failures[key] = nil
+            }
+        }
+        return finding
+    }
+
+    private enum Event: Sendable {
+        case answer(Int, SourceClient.Answer)
+        case headStartElapsed
+        case deadline
+        case cancelled
+    }
+
+    /// Drives the lookup machine with real sources.
+    private func ask(_ question: Question, confirmsNegative: Bool) async -> Finding {
+        let sources = self.health.ordered(self.expandedSources())
+        let confirms = confirmsNegative && !self.configuration.believesLoneNegative
+        var machine = LookupMachine(sourceCount: sources.count, confirmsNegative: confirms)
+        var observations: [SourceObservation] = []
+        return await withTaskGroup(of: Event.self) { group in
+            group.addTask { await Self.sleep(self.configuration.lookupTimeout, then: .deadline) }
+            var actions = machine.start()
+            while true {
+                for action in actions {
+                    switch action {
+                    case .ask(let index):
+                        let source = sources[index]
+                        group.addTask { .answer(index, await self.ask(question, of: source)) }
+                    case .armHeadStart:
+                        group.addTask { await Self.sleep(self.configuration.headStart, then: .headStartElapsed) }
+                    case .finish(let verdict):
+                        group.cancelAll()
+                        return Finding(interpretation: verdict.interpretation, observations: observations)
+                    }
+                }
+                guard let event = await group.next() else {
+                    return Finding(observations: observations)
+                }
+                switch event {
+                case .answer(let index, let answer):
+                    observations.append(.told(question, by: sources[index], answer))
+                    actions = self.receive(question, answer, index, of: sources[index], &machine)
+                case .headStartElapsed:
+                    actions = machine.headStartElapsed()
+                case .deadline:
+                    actions = machine.deadlineReached()
+                case .cancelled:
+                    actions = []
+                }
+            }
+        }
+    }
+
+    private func receive(
+        _ question: Question,
+        _ answer: SourceClient.Answer,
+        _ index: Int,
+        of source: DNSSource,
+        _ machine: inout LookupMachine
+    ) -> [LookupMachine.Action] {
+        self.health.record(answer, of: source)
+        if answer.interpretation.hasRecords, let bytes = answer.bytes {
+            self.remember(question, bytes, from: source)
+        }
+        return machine.answered(index, answer.interpretation)
+    }
+
+    func ask(_ question: Question, of source: DNSSource) async -> SourceClient.Answer {
+        await self.client.ask(
+            question,
+            of: source,
+            edns: self.health.usesEDNS(source),
+            timeout: self.configuration.sourceTimeout
+        )
+    }
+
+    private static func sleep(_ duration: Duration, then event: Event) async -> Event {
+        // Cancelled when the lookup is over before.
+        (try? await Task.sleep(for: duration)) == nil ? .cancelled : event
+    }
+}
+
+// MARK: - The archive
+
+extension ResolverChain {
+    private func remember(_ question: Question, _ bytes: [UInt8], from source: DNSSource) {
+        guard let archive = self.archive, self.configuration.serveStale > .zero else {
+            return
+        }
+        let isDue = self.state.withLock { state in
+            if let last = state.archivedAt[question], .now - last < Self.archiveInterval {
+                return false
+            }
+            if state.archivedAt.count >= self.configuration.cacheLimit {
+                state.archivedAt = [:]
+            }
+            state.archivedAt[question] = .now
+            return true
+        }
+        guard isDue else {
+            return
+        }
+        archive.remember(
+            ArchivedAnswer(
+                question: question.description,
+                message: bytes,
+                receivedAt: self.wallTime(),
+                source: source.description
+            )
+        )
+    }
+
+    private func recall(_ question: Question) async -> (interpretation: Interpretation, age: Duration)? {
+        guard self.configuration.serveStale > .zero,
+            let answer = await self.archive?.recall(question.description)
+        else {
+            return nil
+        }
+        let age = max(.zero, self.wallTime() - answer.receivedAt)
+        // What cannot be decoded any more is as good as not there.
+        guard age <= self.configuration.serveStale, let message = try? MessageDecoder.decode(answer.message),
+            let interpretation = Interpretation(message, to: question, id: message.id, sentEDNS: false),
+            interpretation.hasRecords
+        else {
+            return nil
+        }
+        return (interpretation, age)
+    }
+}
+
+/// An age in the largest unit that fits: `2 h`, `3 d`, `40 s`.
+func spoken(_ duration: Duration) -> String {
+    let seconds = duration.components.seconds
+    switch seconds {
+    case ..<120: return "\(seconds) s"
+    case ..<7_200: return "\(seconds / 60) min"
+    case ..<172_800: return "\(seconds / 3_600) h"
+    default: return "\(seconds / 86_400) d"
+    }
+}

@@ -1,0 +1,66 @@
+package import DNSProtocol
+package import MailModel
+
+/// How names are resolved.
+package struct ResolverConfiguration: Sendable {
+    /// Who is asked, in the operator's order.
+    package var sources: [DNSSource]
+    /// Where the system's servers stand; read again when it changes.
+    package var resolvConfPath: String
+    /// The longest wait for one source.
+    package var sourceTimeout: Duration
+    /// The longest that one lookup may take in all.
+    package var lookupTimeout: Duration
+    /// How long a source is waited for before the next one is asked beside it.
+    package var headStart: Duration
+    /// How old a last good answer may be that stands in when nobody answers (RFC 8767); zero switches it off.
+    package var serveStale: Duration
+    /// Whether one source's "there is no such thing" is enough even though there are others.
+    package var believesLoneNegative: Bool
+    /// Names with fixed addresses, in lower case; they are never looked up.
+    package var hosts: [String: [IPAddress]]
+    /// The most answers that are kept in memory.
+    package var cacheLimit: Int
+
+    package init(
+        sources: [DNSSource] = Self.defaultSources,
+        resolvConfPath: String = "/etc/resolv.conf",
+        sourceTimeout: Duration = .milliseconds(1_500),
+        lookupTimeout: Duration = .seconds(5),
+        headStart: Duration = .milliseconds(300),
+        serveStale: Duration = .seconds(7 * 86_400),
+        believesLoneNegative: Bool = false,
+        hosts: [String: [IPAddress]] = [:],
+        cacheLimit: Int = 10_000
+    ) {
+        self.sources = sources
+        self.resolvConfPath = resolvConfPath
+        self.sourceTimeout = sourceTimeout
+        self.lookupTimeout = lookupTimeout
+        self.headStart = headStart
+        self.serveStale = serveStale
+        self.believesLoneNegative = believesLoneNegative
+        self.hosts = hosts
+        self.cacheLimit = cacheLimit
+    }
+
+    /// The system's servers, then two public resolvers over plain DNS and one of them over HTTPS.
+    package static let defaultSources: [DNSSource] =
+        ["8.8.8.8", "1.1.1.1"].compactMap(IPAddress.init)
+        .reduce(into: [.system]) { $0.append(.server($1, port: 53)) }
+        + (IPAddress("1.1.1.1").map { [.https(host: "1.1.1.1", address: $0, port: 443, path: "/dns-query")] } ?? [])
+}
+
+/// A DNS question on its way through HTTPS (RFC 8484 §4.1); who can send such a request is the builder's business.
+package struct DNSOverHTTPSRequest: Sendable {
+    /// `https://dns.google/dns-query`.
+    package var url: String
+    /// Where to connect; the certificate is checked against the name in the URL.
+    package var address: IPAddress
+    /// The DNS message, with the type `application/dns-message`.
+    package var body: [UInt8]
+    package var timeout: Duration
+}
+
+/// Sends a DNS question over HTTPS and returns the octets of the answer; throws what `description` tells people.
+package typealias DNSOverHTTPSTransport = @Sendable (DNSOverHTTPSRequest) async throws -> [UInt8]
