@@ -5,9 +5,9 @@ import MessageFormat
 import struct NIOCore.ByteBuffer
 
 #if canImport(Glibc)
-import Glibc
+    import Glibc
 #elseif canImport(Musl)
-import Musl
+    import Musl
 #endif
 
 /// Turns failures into delivery status notifications that are queued like any other message (RFC 3464).

@@ -1,11 +1,6 @@
 import Delivery
+import FoundationEssentials
 package import MailModel
-
-#if canImport(Glibc)
-import Glibc
-#elseif canImport(Musl)
-import Musl
-#endif
 
 /// The machine's clocks and its random numbers.
 struct SystemClock: DeliveryClock {
@@ -29,9 +24,6 @@ struct SystemClock: DeliveryClock {
 extension Timestamp {
     /// The present moment by the system's civil clock.
     package static var now: Timestamp {
-        var time = timespec()
-        // Cannot fail for CLOCK_REALTIME with a valid pointer.
-        clock_gettime(CLOCK_REALTIME, &time)
-        return Timestamp(microseconds: Int64(time.tv_sec) * 1_000_000 + Int64(time.tv_nsec) / 1_000)
+        Timestamp(microseconds: Int64(Date().timeIntervalSince1970 * 1_000_000))
     }
 }

@@ -1,0 +1,257 @@
+import DNSProtocol
+import Delivery
+import FoundationEssentials
+import MailModel
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
+/// Reads file and environment into a `GatewayConfiguration`, or says everything that is wrong with them at once.
+package struct ConfigurationLoader {
+    /// Where the configuration is looked for when no path is given.
+    package static let defaultPath = "/etc/hikyaku/hikyaku.yaml"
+    /// `HIKYAKU_` names that are not keys of the configuration.
+    private static let otherNames: Set<String> = ["HIKYAKU_CONFIG", "HIKYAKU_BIN"]
+
+    let tree: SettingsTree
+    let root: SettingsSection
+
+    /// Loads a file, or the environment alone when `path` is nil and the default path does not exist.
+    package static func load(
+        path: String?,
+        environment: [String: String]
+    ) throws(ConfigurationFailure) -> GatewayConfiguration {
+        let given = path ?? environment["HIKYAKU_CONFIG"]
+        let file = given ?? self.defaultPath
+        if given == nil, !FileManager.default.fileExists(atPath: file) {
+            return try self.parse(nil, source: "environment", environment: environment)
+        }
+        guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
+            throw ConfigurationFailure([
+                ConfigurationProblem(source: file, message: "cannot be read; check the path and its permissions")
+            ])
+        }
+        let name = file.split(separator: "/").last.map(String.init) ?? file
+        return try self.parse(text, source: name, environment: environment)
+    }
+
+    /// Parses the text of a file together with an environment.
+    package static func parse(
+        _ text: String?,
+        source: String,
+        environment: [String: String]
+    ) throws(ConfigurationFailure) -> GatewayConfiguration {
+        let tree = try SettingsTree(text: text, source: source, environment: environment)
+        let loader = ConfigurationLoader(tree: tree, root: SettingsSection(tree, node: tree.root))
+        let configuration = loader.configuration()
+        loader.root.finish()
+        tree.reportUnknownEnvironment(besides: self.otherNames)
+        guard tree.problems.isEmpty else {
+            throw ConfigurationFailure(tree.problems.sorted { ($0.line ?? .max) < ($1.line ?? .max) })
+        }
+        return configuration
+    }
+
+    private func configuration() -> GatewayConfiguration {
+        let hostname = self.hostname()
+        let directory = self.root.text("data-directory") ?? "/var/lib/hikyaku"
+        let domain = self.root.text("domain") ?? self.alias("POSTFIX_MYDOMAIN", "MYDOMAIN", for: "domain") ?? hostname
+        let limits = self.limits()
+        let providers = ProviderLoader(tree: self.tree, root: self.root).load()
+        let configuration = GatewayConfiguration(
+            hostname: hostname,
+            domain: domain,
+            dataDirectory: directory,
+            controlSocket: self.root.text("control-socket") ?? "\(directory)/hikyaku.sock",
+            listeners: self.listeners(),
+            users: self.users(),
+            chain: providers.map(\.name),
+            providers: providers,
+            dns: self.dns(),
+            retry: self.retry(),
+            limits: limits,
+            log: self.log(),
+            shutdownGrace: self.root.duration("shutdown-grace") ?? .seconds(8),
+            retention: self.root.duration("retention") ?? .seconds(14 * 86_400),
+            keepsContent: self.root.bool("keep-content") ?? false,
+            warnings: self.tree.warnings
+        )
+        self.check(configuration)
+        return configuration
+    }
+
+    private func hostname() -> String {
+        if let name = self.root.text("hostname") ?? self.alias("POSTFIX_MYHOSTNAME", "MYHOSTNAME", for: "hostname") {
+            return name
+        }
+        var buffer = [CChar](repeating: 0, count: 256)
+        // A machine without a name is called localhost; that is no error here, only a poor EHLO name.
+        gethostname(&buffer, buffer.count - 1)
+        let bytes = buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }
+        let name = String(decoding: bytes, as: UTF8.self)
+        return name.isEmpty ? "localhost" : name
+    }
+
+    /// A name of the containers that we replace; understood, with a word on how we call it.
+    private func alias(_ names: String..., for key: String) -> String? {
+        for name in names {
+            guard let value = self.tree.environment[name], !value.isEmpty else {
+                continue
+            }
+            let own = self.root.environmentName(of: key)
+            self.tree.warn("\(name) is understood as \(own); new installations should set that")
+            return value
+        }
+        return nil
+    }
+
+    private func users() -> [String: String] {
+        let section = self.root.section("users")
+        var users: [String: String] = [:]
+        for name in self.root.names("users") {
+            guard let hash = section.text(name) else {
+                continue
+            }
+            if hash.hasPrefix("$") {
+                users[name] = hash
+            } else {
+                section.report(
+                    name,
+                    section.raw(name),
+                    "expected a hash made by `hikyaku hash-password`, never a password"
+                )
+            }
+        }
+        section.finish()
+        return users
+    }
+
+    private func limits() -> LimitSettings {
+        let section = self.root.section("limits")
+        defer { section.finish() }
+        return LimitSettings(
+            messageSize: section.size("message-size") ?? 25 << 20,
+            recipients: section.integer("recipients", 1...100_000) ?? 1_000,
+            connections: section.integer("connections", 1...1_000_000) ?? 4_096,
+            connectionsPerAddress: section.integer("connections-per-address", 1...1_000_000) ?? 1_000,
+            concurrency: section.integer("concurrency", 1...10_000) ?? 200,
+            perDestination: section.integer("per-destination", 1...10_000) ?? 20,
+            apiNetworks: self.networks(section, "allow-api-networks") ?? []
+        )
+    }
+
+    private func retry() -> RetrySettings {
+        let section = self.root.section("retry")
+        defer { section.finish() }
+        return RetrySettings(
+            firstDelay: section.duration("first-delay") ?? .seconds(30),
+            maximumDelay: section.duration("max-delay") ?? .seconds(1_800),
+            outageDelay: section.duration("outage-delay") ?? .seconds(60),
+            ambiguousDelay: section.duration("ambiguous-delay") ?? .seconds(60),
+            fallbackAfter: section.duration("fallback-after") ?? .seconds(120),
+            expireAfter: section.duration("expire-after") ?? .seconds(4 * 86_400),
+            attemptTimeout: section.duration("attempt-timeout") ?? .seconds(300),
+            breakerFirstDelay: section.duration("breaker-delay") ?? .seconds(10),
+            breakerMaximumDelay: section.duration("breaker-max-delay") ?? .seconds(300),
+            onAmbiguous: section.choice("on-ambiguous", StrategyChain.OnAmbiguous.self) ?? .resend
+        )
+    }
+
+    private func dns() -> DNSSettings {
+        let section = self.root.section("dns")
+        defer { section.finish() }
+        var hosts: [String: [IPAddress]] = [:]
+        let pins = section.section("hosts")
+        for name in section.names("hosts") {
+            let addresses = pins.list(name)?.compactMap { raw in
+                let address = IPAddress(raw.text)
+                if address == nil {
+                    pins.report(name, raw, "expected an IP address, found \"\(raw.text)\"")
+                }
+                return address
+            }
+            hosts[name.lowercased()] = addresses
+        }
+        pins.finish()
+        return DNSSettings(
+            sources: self.sources(section),
+            resolvConf: section.text("resolv-conf") ?? "/etc/resolv.conf",
+            sourceTimeout: section.duration("source-timeout") ?? .milliseconds(1_500),
+            lookupTimeout: section.duration("lookup-timeout") ?? .seconds(5),
+            headStart: section.duration("head-start") ?? .milliseconds(300),
+            serveStale: section.duration("serve-stale") ?? .seconds(7 * 86_400),
+            believesLoneNegative: section.bool("believe-lone-negative") ?? false,
+            hosts: hosts
+        )
+    }
+
+    private func sources(_ section: SettingsSection) -> [DNSSource] {
+        let defaults = ["system", "8.8.8.8", "1.1.1.1", "https://1.1.1.1/dns-query"]
+        let raws = section.list("sources") ?? defaults.map { .init(text: $0) }
+        if raws.isEmpty {
+            section.report("sources", nil, "is empty; name at least one, such as system")
+        }
+        return raws.compactMap { raw in
+            do {
+                return try DNSSource(raw.text)
+            } catch {
+                section.report("sources", raw, "\(error)")
+                return nil
+            }
+        }
+    }
+
+    private func log() -> LogSettings {
+        let section = self.root.section("log")
+        defer { section.finish() }
+        return LogSettings(
+            format: section.choice("format", LogSettings.Format.self) ?? .plain,
+            level: section.choice("level", LogSettings.Level.self) ?? .info
+        )
+    }
+
+    private func check(_ configuration: GatewayConfiguration) {
+        var seen: [String: String] = [:]
+        for listener in configuration.listeners where listener.port != 0 {
+            for address in listener.addresses {
+                let place = "\(address) port \(listener.port)"
+                if let other = seen.updateValue(listener.name, forKey: place) {
+                    let message = "listeners.\(listener.name) and listeners.\(other) both want \(place)"
+                    self.tree.report(at: self.root.child("listeners"), message)
+                }
+            }
+        }
+        let needsUsers = configuration.listeners.first { $0.auth == .required }
+        if let needsUsers, configuration.users.isEmpty {
+            let message =
+                "listeners.\(needsUsers.name) requires AUTH, but there are no users: make one with "
+                + "`hikyaku hash-password` and put it under users"
+            self.tree.report(at: self.root.child("listeners"), message)
+        }
+    }
+
+    /// Networks as CIDR blocks, with the words `private`, `loopback` and `any`.
+    func networks(_ section: SettingsSection, _ key: String) -> [CIDRBlock]? {
+        section.list(key)?.flatMap { raw -> [CIDRBlock] in
+            switch raw.text.lowercased() {
+            case "private": return CIDRBlock.privateNetworks
+            case "loopback": return ["127.0.0.0/8", "::1/128"].compactMap { CIDRBlock($0) }
+            case "any": return ["0.0.0.0/0", "::/0"].compactMap { CIDRBlock($0) }
+            case "none": return []
+            default:
+                guard let block = CIDRBlock(raw.text) else {
+                    section.report(
+                        key,
+                        raw,
+                        "expected private, loopback, any or a network such as 10.0.0.0/8, found \"\(raw.text)\""
+                    )
+                    return []
+                }
+                return [block]
+            }
+        }
+    }
+}

@@ -1,0 +1,161 @@
+package import DNSProtocol
+package import Delivery
+package import MailModel
+
+/// All that an operator has decided, checked and complete.
+package struct GatewayConfiguration: Sendable {
+    /// Our name in greetings, Received fields and EHLO.
+    package var hostname: String
+    /// The domain that is added to addresses without one.
+    package var domain: String
+    package var dataDirectory: String
+    package var controlSocket: String
+    package var listeners: [ListenerSettings]
+    /// Names and password hashes of those who may log in.
+    package var users: [String: String]
+    package var chain: [String]
+    /// Those of the chain, in its order.
+    package var providers: [ProviderSettings]
+    package var dns: DNSSettings
+    package var retry: RetrySettings
+    package var limits: LimitSettings
+    package var log: LogSettings
+    /// How long running attempts may take after SIGTERM.
+    package var shutdownGrace: Duration
+    /// How long the history of finished messages is kept.
+    package var retention: Duration
+    /// Whether content is kept with the history.
+    package var keepsContent: Bool
+    /// Things that are not errors but that the operator should hear of.
+    package var warnings: [ConfigurationProblem]
+}
+
+/// One place where mail is accepted.
+package struct ListenerSettings: Hashable, Sendable {
+    package enum TLSMode: String, Hashable, Sendable, CaseIterable {
+        case none, starttls, implicit
+    }
+
+    package enum AuthPolicy: String, Hashable, Sendable, CaseIterable {
+        case none, optional, required
+    }
+
+    package var name: String
+    /// One or more addresses such as `127.0.0.1`, `0.0.0.0`, `::`.
+    package var addresses: [String]
+    package var port: Int
+    package var tls: TLSMode
+    package var auth: AuthPolicy
+    package var authWithoutTLS: Bool
+    package var allowedNetworks: [CIDRBlock]
+    package var certificateFile: String?
+    package var keyFile: String?
+}
+
+/// One way out.
+package struct ProviderSettings: Sendable {
+    package enum Kind: Sendable {
+        case directMX(DirectSettings)
+        case smarthost(SmarthostSettings)
+        case sendgrid(APISettings)
+        case mailgun(APISettings)
+    }
+
+    package var name: String
+    package var kind: Kind
+}
+
+package struct DirectSettings: Sendable {
+    package var port: Int
+    /// Exchanger addresses in these networks are used although they are private, reserved or our own.
+    package var allowedNetworks: [CIDRBlock]
+    package var usesTLS: Bool
+    package var connectTimeout: Duration
+}
+
+package struct SmarthostSettings: Sendable {
+    package enum TLSMode: String, Hashable, Sendable, CaseIterable {
+        case none, starttls, implicit
+    }
+
+    package enum Login: Sendable {
+        case none
+        case password(username: String, Secret)
+        /// XOAUTH2 with a token that is read from this file at each connection.
+        case token(username: String, file: String)
+    }
+
+    package var isGmail: Bool
+    package var host: String
+    package var port: Int
+    package var tls: TLSMode
+    package var verifiesCertificate: Bool
+    package var tlsName: String?
+    package var caFile: String?
+    package var login: Login
+    package var allowsClearTextLogin: Bool
+    package var connections: Int
+    package var connectTimeout: Duration
+}
+
+package struct APISettings: Sendable {
+    package var key: Secret
+    /// `us` or `eu` (SendGrid: `global` or `eu`).
+    package var isEuropean: Bool
+    package var baseURL: String?
+    /// The sending domain at Mailgun; the From domain where not set.
+    package var domain: String?
+    /// Validates without sending.
+    package var isTest: Bool
+    package var timeout: Duration
+}
+
+package struct DNSSettings: Sendable {
+    package var sources: [DNSSource]
+    package var resolvConf: String
+    package var sourceTimeout: Duration
+    package var lookupTimeout: Duration
+    package var headStart: Duration
+    package var serveStale: Duration
+    package var believesLoneNegative: Bool
+    package var hosts: [String: [IPAddress]]
+}
+
+package struct RetrySettings: Sendable {
+    package var firstDelay: Duration
+    package var maximumDelay: Duration
+    package var outageDelay: Duration
+    package var ambiguousDelay: Duration
+    package var fallbackAfter: Duration
+    package var expireAfter: Duration
+    package var attemptTimeout: Duration
+    package var breakerFirstDelay: Duration
+    package var breakerMaximumDelay: Duration
+    package var onAmbiguous: StrategyChain.OnAmbiguous
+}
+
+package struct LimitSettings: Sendable {
+    package var messageSize: Int
+    package var recipients: Int
+    package var connections: Int
+    package var connectionsPerAddress: Int
+    /// Attempts that run at a time.
+    package var concurrency: Int
+    /// Attempts that run at a time for one destination.
+    package var perDestination: Int
+    /// Networks in which HTTP APIs may stand although they are private or reserved.
+    package var apiNetworks: [CIDRBlock]
+}
+
+package struct LogSettings: Sendable {
+    package enum Format: String, Hashable, Sendable, CaseIterable {
+        case plain, json
+    }
+
+    package enum Level: String, Hashable, Sendable, CaseIterable {
+        case debug, info, notice, warning, error
+    }
+
+    package var format: Format
+    package var level: Level
+}

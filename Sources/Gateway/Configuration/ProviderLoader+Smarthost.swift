@@ -1,0 +1,75 @@
+import MailModel
+
+extension ProviderLoader {
+    /// A relay with a login; the preset `gmail` needs only that.
+    func smarthost(_ name: String, _ section: SettingsSection, isGmail: Bool, isWritten: Bool) -> ProviderSettings? {
+        let relayhost = name == "relayhost" ? self.relayhost() : nil
+        let host = section.text("host") ?? relayhost?.host ?? (isGmail ? "smtp.gmail.com" : nil)
+        let tls = section.choice("tls", SmarthostSettings.TLSMode.self)
+        let port = section.integer("port", 1...65_535) ?? relayhost?.port ?? (tls == .implicit ? 465 : 587)
+        let login = self.login(name, section, isGmail: isGmail)
+        let settings = SmarthostSettings(
+            isGmail: isGmail,
+            host: host ?? "",
+            port: port,
+            tls: tls ?? (port == 465 ? .implicit : .starttls),
+            verifiesCertificate: section.bool("verify-certificate") ?? true,
+            tlsName: section.text("tls-name"),
+            caFile: section.text("ca-file"),
+            login: login ?? .none,
+            allowsClearTextLogin: section.bool("auth-without-tls") ?? false,
+            connections: section.integer("connections", 1...1_000) ?? 10,
+            connectTimeout: section.duration("connect-timeout") ?? .seconds(10)
+        )
+        guard host != nil else {
+            section.report("host", nil, "is missing, such as smtp.example.com")
+            return nil
+        }
+        if isGmail, login == nil {
+            self.missing(
+                "password",
+                of: name,
+                section,
+                isWritten: isWritten,
+                variable: "GMAIL_USERNAME and GMAIL_PASSWORD"
+            )
+            return nil
+        }
+        return ProviderSettings(name: name, kind: .smarthost(settings))
+    }
+
+    private func login(_ name: String, _ section: SettingsSection, isGmail: Bool) -> SmarthostSettings.Login? {
+        let prefix = isGmail ? "GMAIL" : name == "relayhost" ? "RELAYHOST" : nil
+        let username = section.text("username") ?? prefix.flatMap { self.tree.environment[$0 + "_USERNAME"] }
+        let password = section.secret("password", aliases: prefix.map { [$0 + "_PASSWORD"] } ?? [])
+        let token = section.text("token-file")
+        guard let username else {
+            if password != nil || token != nil {
+                section.report("username", nil, "is missing beside the password")
+            }
+            return nil
+        }
+        if let token {
+            return .token(username: username, file: token)
+        }
+        guard let password else {
+            if section.raw("username") != nil, !isGmail {
+                section.report("password", nil, "is missing beside the username; a password-file is fine, too")
+            }
+            return nil
+        }
+        // Google shows app passwords in groups of four; they are typed without the spaces.
+        let bare = isGmail ? password.value.split(separator: " ").joined() : password.value
+        return .password(username: username, Secret(bare, origin: password.origin))
+    }
+
+    /// `RELAYHOST=[smtp.example.com]:587`, as the Postfix images understand it.
+    private func relayhost() -> (host: String, port: Int?)? {
+        guard let text = self.tree.environment["RELAYHOST"], !text.isEmpty else {
+            return nil
+        }
+        let parts = text.split(separator: ":", maxSplits: 1)
+        let host = parts.first.map { String($0.filter { $0 != "[" && $0 != "]" }) } ?? text
+        return (host, parts.count == 2 ? Int(parts[1]) : nil)
+    }
+}

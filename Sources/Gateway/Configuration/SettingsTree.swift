@@ -1,0 +1,82 @@
+import FoundationEssentials
+import Yams
+
+/// The configuration as a tree with line numbers, the environment laid over it, and a list of what was read.
+///
+/// Confined to the loading of one configuration; it remembers which keys were asked for, so that the rest can be
+/// reported as unknown.
+final class SettingsTree {
+    let source: String
+    let environment: [String: String]
+    private(set) var problems: [ConfigurationProblem] = []
+    private(set) var warnings: [ConfigurationProblem] = []
+    /// Environment names that some key has asked for.
+    private(set) var knownEnvironment: Set<String> = []
+    let root: Node?
+
+    static let environmentPrefix = "HIKYAKU_"
+
+    /// Parses the text of a file; nil stands for no file at all.
+    init(text: String?, source: String, environment: [String: String]) throws(ConfigurationFailure) {
+        self.source = source
+        self.environment = environment
+        guard let text else {
+            self.root = nil
+            return
+        }
+        do {
+            self.root = try Yams.compose(yaml: text)
+        } catch let error as YamlError {
+            throw ConfigurationFailure([Self.problem(error, source)])
+        } catch {
+            throw ConfigurationFailure([ConfigurationProblem(source: source, message: "\(error)")])
+        }
+        if let root, root.mapping == nil, root.scalar?.string.isEmpty != true {
+            self.report(at: root, "expected keys and values such as `hostname: mail.example.com`")
+        }
+    }
+
+    private static func problem(_ error: YamlError, _ source: String) -> ConfigurationProblem {
+        switch error {
+        case .scanner(_, let problem, let mark, _), .parser(_, let problem, let mark, _),
+            .composer(_, let problem, let mark, _):
+            return ConfigurationProblem(source: source, line: mark.line, message: "not valid YAML: \(problem)")
+        case .duplicatedKeysInMapping(let duplicates, let context):
+            let names = duplicates.map { "\"\($0)\"" }.joined(separator: ", ")
+            return ConfigurationProblem(
+                source: source,
+                line: context.mark.line,
+                message: "\(names) stands here twice; keep one"
+            )
+        default:
+            return ConfigurationProblem(source: source, message: "not valid YAML: \(error)")
+        }
+    }
+
+    func report(at node: Node?, _ message: String) {
+        self.problems.append(ConfigurationProblem(source: self.source, line: node?.mark?.line, message: message))
+    }
+
+    func report(environment name: String, _ message: String) {
+        self.problems.append(ConfigurationProblem(source: "environment", message: "\(name): \(message)"))
+    }
+
+    func warn(at node: Node? = nil, _ message: String) {
+        self.warnings.append(ConfigurationProblem(source: self.source, line: node?.mark?.line, message: message))
+    }
+
+    func markKnown(environment name: String) {
+        self.knownEnvironment.insert(name)
+    }
+
+    /// Reports `HIKYAKU_` names that no key has asked for.
+    func reportUnknownEnvironment(besides others: Set<String>) {
+        let unknown = self.environment.keys.filter {
+            $0.hasPrefix(Self.environmentPrefix) && !self.knownEnvironment.contains($0) && !others.contains($0)
+        }
+        for name in unknown.sorted() {
+            let hint = nearest(to: name, among: self.knownEnvironment).map { "; did you mean \($0)?" } ?? ""
+            self.report(environment: name, "is no setting of Hikyaku\(hint)")
+        }
+    }
+}
