@@ -10,7 +10,7 @@ final class StoreFixture: Sendable {
     let directory: String
 
     init() throws {
-        self.directory = NSTemporaryDirectory() + "/hikyaku-store-\(UUID().uuidString)"
+        self.directory = FileManager.default.temporaryDirectory.path + "/hikyaku-store-\(UUID().uuidString)"
         try FileManager.default.createDirectory(atPath: self.directory, withIntermediateDirectories: true)
     }
 

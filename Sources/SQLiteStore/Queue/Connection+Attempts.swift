@@ -50,6 +50,8 @@ extension Connection {
     }
 
     /// Finishes a message of which no recipient is unfinished, and removes its content from the table unless it is kept.
+    ///
+    /// Returns whether the message is finished now and its content is a file, which can only go after the commit.
     func closeIfFinished(_ id: QueueID, at moment: Timestamp, keepContent: Bool) throws -> Bool {
         let unfinished = try self.first(
             "SELECT 1 FROM recipients WHERE message = ? AND state <= 2",
@@ -58,14 +60,15 @@ extension Connection {
         guard unfinished == nil else {
             return false
         }
-        try self.run(
-            "UPDATE messages SET finished_at = ? WHERE id = ? AND finished_at IS NULL",
+        let hasFile = try self.rows(
+            "UPDATE messages SET finished_at = ? WHERE id = ? AND finished_at IS NULL RETURNING flags & 8",
             [.integer(moment.microseconds), .integer(id.number)]
-        )
-        if !keepContent {
-            try self.run("DELETE FROM contents WHERE message = ?", [.integer(id.number)])
+        ) { $0.integer(0) != 0 }
+        guard !keepContent else {
+            return false
         }
-        return true
+        try self.run("DELETE FROM contents WHERE message = ?", [.integer(id.number)])
+        return hasFile.contains(true)
     }
 
     /// A recipient that an operator deleted stays deleted, unless it was delivered after all.

@@ -30,21 +30,19 @@ extension MessageStore {
     /// tried again, and `begin` refuses it.
     package func delete(_ selection: QueueSelection, at now: Timestamp) async throws(StoreFailure) -> Int {
         let keepContent = self.configuration.keepContent
-        let (count, finished) = try await self.write { connection in
+        let (count, files) = try await self.write { connection in
             let messages = try connection.messages(where: "state <= 2", selection)
             let count = try connection.update(
                 "state = 6, lease = 0, due_at = NULL, finished_at = \(now.microseconds)",
                 where: "state <= 2",
                 selection
             )
-            let finished = try messages.filter { id in
+            let files = try messages.filter { id in
                 try connection.closeIfFinished(id, at: now, keepContent: keepContent)
             }
-            return (count, finished)
+            return (count, files)
         }
-        if !keepContent {
-            finished.forEach(self.contentFiles.remove)
-        }
+        files.forEach(self.contentFiles.remove)
         return count
     }
 

@@ -32,7 +32,7 @@ extension MessageStore: Store {
         let attempt = StoredAttempt(result)
         let files = self.contentFiles
         let keepContent = self.configuration.keepContent
-        let isFinished = try await self.write { connection in
+        let leavesFile = try await self.write { connection in
             try connection.finish(result, attempt)
             if let bounce = result.bounce {
                 try connection.insert(bounce, files: files)
@@ -43,7 +43,7 @@ extension MessageStore: Store {
                 keepContent: keepContent
             )
         }
-        if isFinished, !keepContent {
+        if leavesFile {
             files.remove(result.start.messageID)
         }
     }
