@@ -91,7 +91,8 @@ package final class MessageStore: Sendable {
         self.readers = try HistoryReader(directory, besideWriter: true)
         self.committer = CommitThread(capacity: configuration.capacity, logger: logger)
         try self.removeOrphans()
-        self.committer.start(database)
+        // Readers first: the last connection takes the write-ahead log away, if it is one that can write.
+        self.committer.start(database) { [readers] in readers.close() }
     }
 
     /// Commits what was handed in, moves everything into the database file and lets go of the store.
@@ -101,7 +102,6 @@ package final class MessageStore: Sendable {
         await withCheckedContinuation { continuation in
             self.committer.close { continuation.resume() }
         }
-        self.readers.close()
         self.lock.release()
     }
 

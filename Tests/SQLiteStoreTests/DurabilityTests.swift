@@ -121,6 +121,7 @@ struct DurabilityTests {
         await store.close()
         #expect(results.withLock { $0 } == Array(repeating: true, count: 50))
         #expect(await failureKind { try await store.enqueue(SampleQueue.new(51)) } == .closed)
+        #expect(!FileManager.default.fileExists(atPath: self.fixture.database + "-wal"))
         let again = try self.fixture.open()
         #expect(try await again.messages(unfinishedOnly: true, limit: 100).count == 50)
         await again.close()

@@ -191,7 +191,9 @@ struct Connection {
 /// `SQLITE_TRANSIENT`, a macro that Swift does not import: SQLite makes a copy before the call returns.
 private let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
 
-/// Where the empty string points to, since a null pointer would be NULL. Never freed, never written.
+/// Where the empty string points to, since a null pointer would be NULL.
+///
+/// Never freed, never written.
 nonisolated(unsafe) private let emptyText: UnsafePointer<CChar> = {
     let pointer = UnsafeMutablePointer<CChar>.allocate(capacity: 1)
     pointer.initialize(to: 0)

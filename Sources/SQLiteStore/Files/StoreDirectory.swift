@@ -33,7 +33,7 @@ struct StoreDirectory: Sendable {
 
     /// Refuses to begin an empty queue where there are remains of another one.
     ///
-    /// - Parameter generation: what the lock file remembers of the last run; 0 when there was none.
+    /// The generation is what the lock file remembers of the last run; 0 when there was none.
     func checkNothingIsLost(generation: Int64) throws(StoreFailure) {
         guard size(self.database) == 0 else {
             return

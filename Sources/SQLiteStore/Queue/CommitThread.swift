@@ -39,8 +39,8 @@ final class CommitThread: Sendable {
         self.logger = logger
     }
 
-    /// Starts the thread, which owns the database from here on.
-    func start(_ database: WriterDatabase) {
+    /// Starts the thread, which owns the database from here on; the last thing before it closes it is `beforeClosing`.
+    func start(_ database: WriterDatabase, beforeClosing: @escaping @Sendable () -> Void) {
         // Handed over whole: the caller does not touch it again.
         nonisolated(unsafe) let database = database
         let thread = Thread {
@@ -48,6 +48,7 @@ final class CommitThread: Sendable {
                 self.commit(batch, to: database)
                 database.checkpointIfLong()
             }
+            beforeClosing()
             database.close()
             self.finishClosing()
         }
