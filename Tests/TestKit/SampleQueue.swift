@@ -1,7 +1,7 @@
 package import Delivery
 package import MailModel
 
-package import struct NIOCore.ByteBuffer
+import struct NIOCore.ByteBuffer
 
 /// Messages, attempts and outcomes for tests that need some and do not care which.
 package enum SampleQueue {
