@@ -17,6 +17,7 @@ let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
+let sqlite: Target.Dependency = .product(name: "GRDBSQLite", package: "GRDB.swift")
 
 // The building, floor by floor: a target imports only targets of a lower floor (CONTRIBUTING.md, `make floors`).
 let package = Package(
@@ -86,7 +87,7 @@ let package = Package(
         ),
         .target(
             name: "SQLiteStore",
-            dependencies: ["MailModel", "Delivery", "DNSProtocol", buffer, grdb, logging],
+            dependencies: ["MailModel", "Delivery", "DNSProtocol", buffer, grdb, sqlite, logging],
             swiftSettings: house
         ),
 

@@ -1,0 +1,201 @@
+import GRDB
+import GRDBSQLite
+
+import struct NIOCore.ByteBuffer
+
+/// A value on its way into a statement.
+enum SQLValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByNilLiteral {
+    case null
+    case integer(Int64)
+    case text(String)
+    case bytes([UInt8])
+    /// Bound without a copy: the statement ends before the buffer does.
+    case buffer(ByteBuffer)
+
+    init(stringLiteral value: String) {
+        self = .text(value)
+    }
+
+    init(integerLiteral value: Int64) {
+        self = .integer(value)
+    }
+
+    init(nilLiteral: ()) {
+        self = .null
+    }
+
+    init(_ value: String?) {
+        self = value.map { .text($0) } ?? .null
+    }
+
+    init(_ value: Int) {
+        self = .integer(Int64(value))
+    }
+
+    init(_ value: Int64?) {
+        self = value.map { .integer($0) } ?? .null
+    }
+}
+
+/// One row of a result, valid only while the statement stands on it.
+struct ResultRow {
+    fileprivate let statement: OpaquePointer
+
+    func isNull(_ column: Int32) -> Bool {
+        sqlite3_column_type(self.statement, column) == SQLITE_NULL
+    }
+
+    func integer(_ column: Int32) -> Int64 {
+        sqlite3_column_int64(self.statement, column)
+    }
+
+    func optionalInteger(_ column: Int32) -> Int64? {
+        self.isNull(column) ? nil : self.integer(column)
+    }
+
+    /// The text of a column, with damaged UTF-8 repaired; empty for NULL.
+    func text(_ column: Int32) -> String {
+        self.optionalText(column) ?? ""
+    }
+
+    func optionalText(_ column: Int32) -> String? {
+        sqlite3_column_text(self.statement, column).map { String(cString: $0) }
+    }
+
+    func bytes(_ column: Int32) -> [UInt8] {
+        Array(self.buffer(column).readableBytesView)
+    }
+
+    /// The octets of a column, copied once.
+    func buffer(_ column: Int32) -> ByteBuffer {
+        guard let start = sqlite3_column_blob(self.statement, column) else {
+            return ByteBuffer()
+        }
+        let count = Int(sqlite3_column_bytes(self.statement, column))
+        return ByteBuffer(bytes: UnsafeRawBufferPointer(start: start, count: count))
+    }
+}
+
+/// A connection to the database on the thread that may use it, with cached statements that are bound and stepped raw.
+///
+/// GRDB opens, migrates, begins and commits; between those its encoding and observation would cost more than SQLite does.
+struct Connection {
+    let database: Database
+    /// The run of the gateway that this connection writes for; 0 for readers.
+    let epoch: Int64
+
+    /// Runs a statement that gives no rows and returns how many rows it changed.
+    @discardableResult
+    func run(_ sql: String, _ values: [SQLValue] = []) throws -> Int {
+        try self.rows(sql, values) { _ in }
+        return Int(sqlite3_changes(self.database.sqliteConnection))
+    }
+
+    /// The first row of a query, or nil.
+    func first<T>(_ sql: String, _ values: [SQLValue] = [], _ read: (ResultRow) throws -> T) throws -> T? {
+        try self.rows(sql, values, limit: 1, read).first
+    }
+
+    /// The rows of a query, at most `limit`; the statement is reset before this returns.
+    @discardableResult
+    func rows<T>(
+        _ sql: String,
+        _ values: [SQLValue] = [],
+        limit: Int = .max,
+        _ read: (ResultRow) throws -> T
+    ) throws -> [T] {
+        var result: [T] = []
+        guard limit > 0 else {
+            return result
+        }
+        try self.eachRow(sql, values) { row in
+            result.append(try read(row))
+            return result.count < limit
+        }
+        return result
+    }
+
+    /// Hands out the rows of a query one by one until the body returns false.
+    func eachRow(_ sql: String, _ values: [SQLValue] = [], _ body: (ResultRow) throws -> Bool) throws {
+        let statement = try self.database.cachedStatement(sql: sql).sqliteStatement
+        defer {
+            sqlite3_reset(statement)
+            sqlite3_clear_bindings(statement)
+        }
+        try self.bind(values[...], at: 1, to: statement) {
+            while true {
+                let code = sqlite3_step(statement)
+                guard code == SQLITE_ROW else {
+                    try self.check(code == SQLITE_DONE ? SQLITE_OK : code)
+                    return
+                }
+                guard try body(ResultRow(statement: statement)) else {
+                    return
+                }
+            }
+        }
+    }
+
+    /// Binds values in order, then runs the body while the memory of buffers is still lent.
+    private func bind(
+        _ values: ArraySlice<SQLValue>,
+        at index: Int32,
+        to statement: OpaquePointer,
+        body: () throws -> Void
+    ) throws {
+        var index = index
+        var rest = values
+        while let value = rest.popFirst() {
+            switch value {
+            case .null:
+                try self.check(sqlite3_bind_null(statement, index))
+            case .integer(let number):
+                try self.check(sqlite3_bind_int64(statement, index, number))
+            case .text(var text):
+                try self.check(
+                    text.withUTF8 { utf8 in
+                        utf8.withMemoryRebound(to: CChar.self) {
+                            sqlite3_bind_text(statement, index, $0.baseAddress ?? emptyText, Int32($0.count), transient)
+                        }
+                    }
+                )
+            case .bytes(let bytes):
+                try self.check(
+                    bytes.withUnsafeBytes {
+                        sqlite3_bind_blob64(statement, index, $0.baseAddress, UInt64($0.count), transient)
+                    }
+                )
+            case .buffer(let buffer):
+                return try buffer.withUnsafeReadableBytes { bytes in
+                    let code =
+                        bytes.isEmpty
+                        ? sqlite3_bind_zeroblob(statement, index, 0)
+                        : sqlite3_bind_blob64(statement, index, bytes.baseAddress, UInt64(bytes.count), nil)
+                    try self.check(code)
+                    try self.bind(rest, at: index + 1, to: statement, body: body)
+                }
+            }
+            index += 1
+        }
+        try body()
+    }
+
+    private func check(_ code: Int32) throws {
+        guard code == SQLITE_OK else {
+            let message = sqlite3_errmsg(self.database.sqliteConnection).map { String(cString: $0) }
+            throw DatabaseError(resultCode: ResultCode(rawValue: code), message: message)
+        }
+    }
+}
+
+/// `SQLITE_TRANSIENT`, a macro that Swift does not import: SQLite makes a copy before the call returns.
+private let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
+
+/// Where the empty string points to, since a null pointer would be NULL.
+///
+/// Never freed, never written.
+nonisolated(unsafe) private let emptyText: UnsafePointer<CChar> = {
+    let pointer = UnsafeMutablePointer<CChar>.allocate(capacity: 1)
+    pointer.initialize(to: 0)
+    return UnsafePointer(pointer)
+}()

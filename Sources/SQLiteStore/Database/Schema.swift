@@ -1,0 +1,133 @@
+import GRDB
+
+/// The tables of the store, as a list of migrations that is only ever appended to.
+///
+/// Numbers in `recipients.state` are those of `RecipientState`. All moments are microseconds since the epoch.
+enum Schema {
+    static let migrations: [(name: String, sql: String)] = [
+        ("2026-11-24 queue", queue),
+        ("2026-11-24 breakers and answers", breakersAndAnswers),
+    ]
+
+    static var migrator: DatabaseMigrator {
+        var migrator = DatabaseMigrator()
+        for migration in self.migrations {
+            migrator.registerMigration(migration.name) { try $0.execute(sql: migration.sql) }
+        }
+        return migrator
+    }
+}
+
+// Contents stand apart so that a list of messages does not page through them. Two indices only serve people
+// (`message_id`, and the address); the due index holds what is unfinished, with the lease first, so that what this
+// run holds is never scanned: lease 0 by due time, and leases of dead runs, are one range each.
+private let queue = """
+    CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+    INSERT INTO meta VALUES ('epoch', 0), ('generation', 0);
+
+    CREATE TABLE messages (
+        id INTEGER PRIMARY KEY,
+        reverse_local_part TEXT,
+        reverse_domain TEXT,
+        body TEXT,
+        return_content TEXT,
+        envelope_id TEXT,
+        flags INTEGER NOT NULL,
+        message_id TEXT NOT NULL,
+        subject TEXT NOT NULL,
+        size INTEGER NOT NULL,
+        listener TEXT NOT NULL,
+        client_address TEXT,
+        client_name TEXT NOT NULL,
+        user TEXT,
+        arrived_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL,
+        finished_at INTEGER
+    );
+    CREATE INDEX messages_by_message_id ON messages(message_id);
+
+    CREATE TABLE contents (message INTEGER PRIMARY KEY, content BLOB NOT NULL);
+
+    CREATE TABLE recipients (
+        message INTEGER NOT NULL,
+        number INTEGER NOT NULL,
+        local_part TEXT NOT NULL,
+        domain TEXT NOT NULL,
+        notify INTEGER,
+        original_recipient TEXT,
+        state INTEGER NOT NULL,
+        lease INTEGER NOT NULL,
+        due_at INTEGER,
+        attempts INTEGER NOT NULL,
+        rounds INTEGER NOT NULL,
+        resume_at TEXT,
+        deferred_since INTEGER,
+        ambiguous_at TEXT,
+        interrupted_at TEXT,
+        provider TEXT,
+        last_failure TEXT,
+        finished_at INTEGER,
+        PRIMARY KEY (message, number)
+    ) WITHOUT ROWID;
+    CREATE INDEX recipients_due ON recipients(lease, due_at) WHERE state <= 2;
+    CREATE INDEX recipients_by_address ON recipients(domain COLLATE NOCASE, local_part COLLATE NOCASE);
+
+    CREATE TABLE attempts (
+        message INTEGER NOT NULL,
+        id INTEGER NOT NULL,
+        provider TEXT NOT NULL,
+        recipients TEXT NOT NULL,
+        epoch INTEGER NOT NULL,
+        open INTEGER NOT NULL,
+        started_at INTEGER NOT NULL,
+        finished_at INTEGER,
+        outcomes TEXT,
+        evidence TEXT,
+        provider_message_id TEXT,
+        move TEXT NOT NULL,
+        PRIMARY KEY (message, id)
+    ) WITHOUT ROWID;
+    """
+
+private let breakersAndAnswers = """
+    CREATE TABLE breakers (
+        provider TEXT NOT NULL,
+        kind TEXT NOT NULL,
+        name TEXT NOT NULL,
+        open_until INTEGER,
+        opened_at INTEGER NOT NULL,
+        openings INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (provider, kind, name)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE answers (
+        question TEXT PRIMARY KEY,
+        message BLOB NOT NULL,
+        received_at INTEGER NOT NULL,
+        source TEXT NOT NULL
+    );
+    """
+
+/// The numbers in `recipients.state`; up to `held` a recipient is unfinished, up to `waiting` it can be leased.
+enum RecipientState {
+    static let active: Int64 = 0
+    static let waiting: Int64 = 1
+    static let held: Int64 = 2
+    static let delivered: Int64 = 3
+    static let bounced: Int64 = 4
+    static let expired: Int64 = 5
+    static let deleted: Int64 = 6
+}
+
+/// The bits of `messages.flags`.
+struct MessageFlags: OptionSet {
+    let rawValue: Int64
+
+    static let smtpUTF8 = MessageFlags(rawValue: 1)
+    static let requireTLS = MessageFlags(rawValue: 2)
+    static let eightBit = MessageFlags(rawValue: 4)
+    /// The content is in a file of its own, not in `contents`.
+    static let contentFile = MessageFlags(rawValue: 8)
+}

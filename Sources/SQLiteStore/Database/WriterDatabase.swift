@@ -1,0 +1,245 @@
+import Delivery
+import GRDB
+import GRDBSQLite
+import Logging
+import MailModel
+
+/// The one connection that writes, and what must happen around its commits.
+///
+/// Used by one thread at a time: by `MessageStore.open`, then by the commit thread alone.
+final class WriterDatabase {
+    private let configuration: MessageStore.Configuration
+    private let directory: StoreDirectory
+    private let lock: StoreLock
+    private let logger: Logger
+    private var queue: DatabaseQueue?
+    /// Frames in the write-ahead log, kept by SQLite's hook after each commit.
+    private let walFrames: UnsafeMutablePointer<Int32>
+    private var generation: Int64 = 0
+    /// A checkpoint ran since the last commit: the next one carries a new generation.
+    private var needsGeneration = false
+
+    private(set) var epoch: Int64 = 0
+
+    /// Opens, checks and migrates the database, and begins a new run.
+    init(
+        configuration: MessageStore.Configuration,
+        directory: StoreDirectory,
+        lock: StoreLock,
+        logger: Logger
+    ) throws {
+        self.configuration = configuration
+        self.directory = directory
+        self.lock = lock
+        self.logger = logger
+        self.walFrames = .allocate(capacity: 1)
+        self.walFrames.initialize(to: 0)
+        let queue = try self.open()
+        self.queue = queue
+        try self.checkIntegrity(queue)
+        try Schema.migrator.migrate(queue)
+        try self.beginRun(queue)
+    }
+
+    deinit {
+        // The hook writes through the pointer as long as the connection is open.
+        self.queue = nil
+        self.walFrames.deallocate()
+    }
+
+    /// Whether enough is in the write-ahead log that an idle moment is well spent on a checkpoint.
+    var hasMuchToCheckpoint: Bool {
+        self.walFrames.pointee >= 250
+    }
+
+    private func open() throws -> DatabaseQueue {
+        var options = GRDB.Configuration()
+        options.busyMode = .timeout(Double(self.configuration.busyTimeout.wholeMilliseconds) / 1_000)
+        options.foreignKeysEnabled = false
+        options.label = "hikyaku.store.writer"
+        let maximumPages = self.configuration.maximumPages
+        // Written on the thread that commits, read on the same; freed after the connection.
+        nonisolated(unsafe) let frames = self.walFrames
+        options.prepareDatabase { database in
+            // mmap stays off: an input error would arrive as SIGBUS instead of as an error code.
+            try database.execute(
+                sql: """
+                    PRAGMA journal_mode = WAL;
+                    PRAGMA synchronous = FULL;
+                    PRAGMA secure_delete = FAST;
+                    PRAGMA wal_autocheckpoint = 0;
+                    PRAGMA journal_size_limit = 67108864;
+                    PRAGMA cache_size = -32000;
+                    PRAGMA temp_store = MEMORY;
+                    """
+            )
+            if let maximumPages {
+                try database.execute(sql: "PRAGMA max_page_count = \(maximumPages)")
+            }
+            sqlite3_wal_hook(
+                database.sqliteConnection,
+                { context, _, _, count in
+                    context?.assumingMemoryBound(to: Int32.self).pointee = count
+                    return SQLITE_OK
+                },
+                frames
+            )
+        }
+        let queue = try DatabaseQueue(path: self.directory.database, configuration: options)
+        try Self.checkDurability(queue)
+        return queue
+    }
+
+    /// Refuses a connection on which a commit would not be what `250` promises.
+    private static func checkDurability(_ queue: DatabaseQueue) throws {
+        let settings = try Self.durability(queue)
+        guard settings.journalMode == "wal", settings.synchronous == 2 else {
+            throw StoreFailure(.broken, "SQLite did not accept WAL with synchronous=FULL: it says \(settings)")
+        }
+    }
+
+    /// What SQLite itself says of the live connection.
+    static func durability(_ queue: DatabaseQueue) throws -> Durability {
+        try queue.writeWithoutTransaction { database in
+            Durability(
+                journalMode: try String.fetchOne(database, sql: "PRAGMA journal_mode") ?? "",
+                synchronous: try Int.fetchOne(database, sql: "PRAGMA synchronous") ?? -1,
+                autoVacuum: try Int.fetchOne(database, sql: "PRAGMA auto_vacuum") ?? -1,
+                secureDelete: try Int.fetchOne(database, sql: "PRAGMA secure_delete") ?? -1
+            )
+        }
+    }
+
+    func durability() throws -> Durability {
+        try Self.durability(try self.openQueue())
+    }
+
+    private func checkIntegrity(_ queue: DatabaseQueue) throws {
+        guard size(self.directory.database) <= self.configuration.integrityCheckLimit else {
+            return
+        }
+        let answer = try queue.writeWithoutTransaction { try String.fetchOne($0, sql: "PRAGMA quick_check(1)") }
+        guard answer == "ok" else {
+            throw StoreFailure(.broken, "the database \(self.directory.database) is damaged: \(answer ?? "no answer")")
+        }
+    }
+
+    /// Commits a new epoch and generation, after looking whether the last run's generation is still there.
+    private func beginRun(_ queue: DatabaseQueue) throws {
+        let last = self.lock.lastGeneration
+        try queue.writeWithoutTransaction { database in
+            let connection = Connection(database: database, epoch: 0)
+            let meta = "SELECT value FROM meta WHERE key = ?"
+            let generation = try connection.first(meta, ["generation"]) { $0.integer(0) } ?? 0
+            guard generation >= last else {
+                throw StoreFailure(
+                    .broken,
+                    "the database \(self.directory.database) is older than the last run left it (\(generation) < \(last)): "
+                        + "its write-ahead log is gone; bring \(self.directory.writeAheadLog) back, or remove "
+                        + "\(self.directory.lock) to go on without what it held"
+                )
+            }
+            try database.inTransaction(.immediate) {
+                try connection.run("UPDATE meta SET value = value + 1")
+                return .commit
+            }
+            self.epoch = try connection.first(meta, ["epoch"]) { $0.integer(0) } ?? 0
+            self.generation = generation + 1
+        }
+        self.lock.write(generation: self.generation)
+    }
+
+    private func openQueue() throws -> DatabaseQueue {
+        if let queue = self.queue {
+            return queue
+        }
+        guard size(self.directory.database) > 0 else {
+            throw StoreFailure(.broken, "the database \(self.directory.database) is gone")
+        }
+        let queue = try self.open()
+        self.queue = queue
+        self.logger.notice("store reopened", metadata: ["path": "\(self.directory.database)"])
+        return queue
+    }
+
+    /// Gives up the handle; the next transaction opens another one.
+    ///
+    /// After a failed flush nobody knows which pages the kernel still holds. The frames of the failed commit are not in
+    /// the index of the write-ahead log, which the readers of this process keep alive, so the next commit writes over
+    /// them and flushes them again: nothing that was refused comes back, and nothing is built upon what was not flushed.
+    func abandonHandle() {
+        self.queue = nil
+    }
+
+    /// Runs the body in one transaction and returns after the flush.
+    func transaction(_ body: (Connection) throws -> Void) throws {
+        let queue = try self.openQueue()
+        let bumps = self.needsGeneration
+        try queue.writeWithoutTransaction { database in
+            try database.inTransaction(.immediate) {
+                let connection = Connection(database: database, epoch: self.epoch)
+                if bumps {
+                    try connection.run("UPDATE meta SET value = value + 1 WHERE key = 'generation'")
+                }
+                try body(connection)
+                return .commit
+            }
+        }
+        if bumps {
+            self.needsGeneration = false
+            self.generation += 1
+            self.lock.write(generation: self.generation)
+        }
+    }
+
+    /// Moves the write-ahead log into the database if it has grown past the limit.
+    func checkpointIfLong() {
+        if self.walFrames.pointee >= self.configuration.checkpointFrames {
+            self.checkpoint(truncate: false)
+        }
+    }
+
+    /// Moves what readers allow from the write-ahead log into the database; trouble is logged and tried again later.
+    func checkpoint(truncate: Bool) {
+        guard let queue = self.queue else {
+            return
+        }
+        do {
+            let mode: Database.CheckpointMode = truncate ? .truncate : .passive
+            _ = try queue.writeWithoutTransaction { try $0.checkpoint(mode) }
+            self.needsGeneration = true
+        } catch {
+            self.logger.warning("checkpoint failed", metadata: ["error": "\(StoreFailure(error))"])
+        }
+        // If readers held it back, the next commits bring the count up again, and with it the next try.
+        self.walFrames.pointee = 0
+    }
+
+    /// Moves everything into the database and closes it.
+    func close() {
+        self.checkpoint(truncate: true)
+        do {
+            try self.queue?.close()
+        } catch {
+            self.logger.warning("closing the store failed", metadata: ["error": "\(StoreFailure(error))"])
+        }
+        self.queue = nil
+    }
+}
+
+/// What SQLite says of the connection that commits messages.
+package struct Durability: Hashable, Sendable, CustomStringConvertible {
+    /// Must be `wal`.
+    package let journalMode: String
+    /// Must be 2, which is FULL.
+    package let synchronous: Int
+    /// 0 is NONE.
+    package let autoVacuum: Int
+    /// 2 is FAST.
+    package let secureDelete: Int
+
+    package var description: String {
+        "journal_mode=\(self.journalMode) synchronous=\(self.synchronous) auto_vacuum=\(self.autoVacuum) "
+            + "secure_delete=\(self.secureDelete)"
+    }
+}

@@ -1,0 +1,62 @@
+import Delivery
+import Foundation
+
+/// The lock that keeps a second gateway away from a store, and a memory beside the database of how far it had come.
+///
+/// The file holds the pid of the holder and a generation. The generation is first committed to the database, in the
+/// first commit after each checkpoint, and then written here. So a database with a lower one than the file has lost
+/// its write-ahead log, and with it mail; without this it would open as if nothing had been.
+final class StoreLock: Sendable {
+    private let descriptor: Int32
+    private let path: String
+
+    /// What the last holder left; 0 when there was none.
+    let lastGeneration: Int64
+
+    /// Takes the lock at once or throws, naming the process that has it.
+    init(_ path: String) throws(StoreFailure) {
+        self.path = path
+        self.descriptor = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0o600)
+        guard self.descriptor >= 0 else {
+            throw StoreFailure(.broken, "cannot open \(path): \(systemError())")
+        }
+        let taken = flock(self.descriptor, LOCK_EX | LOCK_NB) == 0
+        let error = errno
+        let words = Self.words(self.descriptor)
+        guard taken else {
+            close(self.descriptor)
+            guard error == EWOULDBLOCK else {
+                throw StoreFailure(.broken, "cannot lock \(path): \(systemError(error))")
+            }
+            let holder = words.first.map { "process \($0)" } ?? "another process"
+            throw StoreFailure(.busy, "the queue is in use by \(holder), which holds \(path)")
+        }
+        self.lastGeneration = words.dropFirst().first.flatMap { Int64($0) } ?? 0
+    }
+
+    /// Writes down who holds the lock and how far the database has come; after a commit, and without a flush.
+    ///
+    /// A flush is not needed: what must never happen is that the file is ahead of the database.
+    func write(generation: Int64) {
+        let text = Array("\(getpid()) \(generation)\n".utf8)
+        // An error here (a full disk) makes the file older than the database, which is the harmless way round.
+        if pwrite(self.descriptor, text, text.count, 0) == text.count {
+            ftruncate(self.descriptor, off_t(text.count))
+        }
+    }
+
+    /// Lets go; nothing may be written through the store any more.
+    func release() {
+        flock(self.descriptor, LOCK_UN)
+    }
+
+    deinit {
+        close(self.descriptor)
+    }
+
+    private static func words(_ descriptor: Int32) -> [Substring] {
+        var bytes = [UInt8](repeating: 0, count: 64)
+        let count = pread(descriptor, &bytes, bytes.count, 0)
+        return String(decoding: bytes.prefix(max(0, count)), as: UTF8.self).split { $0 == " " || $0 == "\n" }
+    }
+}

@@ -1,0 +1,136 @@
+import DNSProtocol
+import Delivery
+import Foundation
+import MailModel
+import SQLiteStore
+import TestKit
+import Testing
+
+@Suite("What the store remembers")
+struct HistoryTests {
+    let fixture: StoreFixture
+    let now = SampleQueue.moment
+
+    init() throws {
+        self.fixture = try StoreFixture()
+    }
+
+    @Test("tells of every attempt of a message what it brought and what was seen")
+    func attempts() async throws {
+        let store = try self.fixture.open()
+        try await store.enqueue(SampleQueue.new(1))
+        let first = SampleQueue.start(1, of: 1)
+        try await store.finish(SampleQueue.failed(first, state: .active))
+        let second = SampleQueue.start(2, of: 1)
+        try await store.begin(second)
+        try await store.begin(second)
+        #expect(try await store.message(SampleQueue.id(1))?.attempts.last?.finishedAt == nil)
+        let delivered = SampleQueue.delivered(second)
+        try await store.finish(delivered)
+
+        let record = try #require(try await store.message(SampleQueue.id(1)))
+        #expect(record.reversePath == "app@example.org")
+        #expect(record.subject == "確認コード")
+        #expect(record.submission == SampleQueue.new(1).submission)
+        #expect(record.recipients.map(\.mailbox) == ["User0@example.net"])
+        #expect(record.recipients.map(\.state) == [.delivered])
+        #expect(record.recipients.map(\.provider) == ["gmail"])
+        #expect(record.recipients.map(\.lastFailure) == [nil])
+        #expect(record.attempts.map(\.move) == ["moved on: no DNS source could answer", "delivered"])
+        #expect(record.attempts.map(\.providerMessageID) == [nil, "abc"])
+        #expect(record.attempts.last?.evidence == delivered.report.evidence)
+        #expect(record.attempts.flatMap(\.outcomes).map(\.status) == ["4.4.3", "2.0.0"])
+        #expect(record.attempts.first?.outcomes.first?.scope == .destination)
+        #expect(record.attempts.first?.outcomes.first?.stage == .resolve)
+        #expect(record.attempts.last?.outcomes.first?.text == "250 2.0.0 OK gsmtp")
+        await store.close()
+    }
+
+    @Test("finds messages by Message-ID with and without brackets, and by recipient in any case")
+    func matching() async throws {
+        let store = try self.fixture.open()
+        try await store.enqueue(SampleQueue.new(1))
+        try await store.enqueue(SampleQueue.new(2, recipients: 2))
+        let found = { (text: String) in try await store.messages(matching: text, limit: 9).map(\.id) }
+        #expect(try await found("1@app.example.org") == [SampleQueue.id(1)])
+        #expect(try await found("<2@app.example.org>") == [SampleQueue.id(2)])
+        #expect(try await found("USER0@Example.Net") == [SampleQueue.id(1), SampleQueue.id(2)])
+        #expect(try await found("user1@example.net") == [SampleQueue.id(2)])
+        #expect(try await found("%@%") == [])
+        await store.close()
+    }
+
+    @Test("lists the newest messages in order of arrival")
+    func lists() async throws {
+        let store = try self.fixture.open()
+        for number in Int64(1)...4 {
+            try await store.enqueue(SampleQueue.new(number))
+        }
+        try await store.finish(SampleQueue.delivered(SampleQueue.start(1, of: 4)))
+        let ids = { (numbers: [Int64]) in numbers.map(SampleQueue.id) }
+        #expect(try await store.messages(unfinishedOnly: true, limit: 2).map(\.id) == ids([2, 3]))
+        #expect(try await store.messages(unfinishedOnly: false, limit: 2).map(\.id) == ids([3, 4]))
+        #expect(try await store.message(SampleQueue.id(9)) == nil)
+        await store.close()
+    }
+
+    @Test("can be read beside a running gateway and without one")
+    func reader() async throws {
+        let store = try self.fixture.open()
+        try await store.enqueue(SampleQueue.new(1))
+        let beside = try HistoryReader(directory: self.fixture.directory)
+        #expect(try await beside.messages(unfinishedOnly: true, limit: 9).count == 1)
+        beside.close()
+        await store.close()
+        let without = try HistoryReader(directory: self.fixture.directory)
+        #expect(try await without.messages(unfinishedOnly: true, limit: 9).count == 1)
+        without.close()
+        let nowhere = self.fixture.directory + "/nowhere"
+        #expect(failureText { _ = try HistoryReader(directory: nowhere) }.contains("there is no queue at"))
+    }
+
+    @Test("keeps breakers that are not closed")
+    func breakers() async throws {
+        let store = try self.fixture.open()
+        let state = BreakerState(
+            openUntil: self.now + .seconds(9),
+            openedAt: self.now,
+            openings: 2,
+            reason: .quotaExceeded,
+            text: "550 5.4.5"
+        )
+        var latched = state
+        latched.openUntil = nil
+        let keys = [
+            BreakerKey(provider: "gmail"),
+            BreakerKey(provider: "gmail", part: .senderDomain("example.org")),
+            BreakerKey(provider: "gmail", part: .destination("example.org")),
+        ]
+        for key in keys {
+            try await store.save(state, for: key)
+        }
+        try await store.save(latched, for: keys[0])
+        try await store.save(nil, for: keys[1])
+        #expect(try await store.breakers() == [keys[0]: latched, keys[2]: state])
+        await store.close()
+    }
+
+    @Test("keeps the last good answer to a question across a restart")
+    func answers() async throws {
+        let store = try self.fixture.open()
+        var answer = ArchivedAnswer(
+            question: "MX gmail.com",
+            message: [1, 0, 255],
+            receivedAt: self.now,
+            source: "1.1.1.1"
+        )
+        store.remember(answer)
+        answer.message = [2]
+        store.remember(answer)
+        await store.close()
+        let next = try self.fixture.open()
+        #expect(await next.recall("MX gmail.com") == answer)
+        #expect(await next.recall("MX example.com") == nil)
+        await next.close()
+    }
+}

@@ -1,0 +1,180 @@
+import Delivery
+import Foundation
+import MailModel
+import NIOCore
+import SQLiteStore
+import TestKit
+import Testing
+
+@Suite("The queue in the store")
+struct QueueTests {
+    let fixture: StoreFixture
+    let now = SampleQueue.moment
+
+    init() throws {
+        self.fixture = try StoreFixture()
+    }
+
+    @Test("gives back a message, its recipients and its content as they were")
+    func roundTrip() async throws {
+        let store = try self.fixture.open()
+        try await store.enqueue(SampleQueue.new(1, recipients: 2))
+        #expect(try await store.nextDue() == self.now)
+        let leased = try #require(try await store.leaseDue(at: self.now, limit: 10).first)
+        let sample = SampleQueue.message(1)
+        #expect(leased.message.id == sample.id)
+        #expect(leased.message.reversePath == sample.reversePath)
+        #expect(leased.message.parameters == sample.parameters)
+        #expect(leased.message.messageID == sample.messageID)
+        #expect(leased.message.subject == sample.subject)
+        #expect(leased.message.arrivedAt == sample.arrivedAt)
+        #expect(leased.message.expiresAt == sample.expiresAt)
+        #expect(leased.recipients == [SampleQueue.recipient(0), SampleQueue.recipient(1)])
+        #expect(leased.interrupted.isEmpty)
+        guard case .memory(let buffer) = leased.message.content.storage else {
+            Issue.record("the content is not in memory")
+            return
+        }
+        #expect(String(buffer: buffer) == "Subject: hello\r\n\r\nworld\r\n")
+        #expect(try await store.leaseDue(at: self.now, limit: 10).isEmpty)
+        #expect(try await store.nextDue() == nil)
+        await store.close()
+    }
+
+    @Test("keeps what the chain and the schedule must remember, and is due again when they say")
+    func progress() async throws {
+        let store = try self.fixture.open()
+        let start = SampleQueue.start(1, of: 1)
+        try await store.enqueue(SampleQueue.new(1, firstAttempts: [start]))
+        #expect(try await store.leaseDue(at: self.now, limit: 10).isEmpty)
+        let later = self.now + .seconds(60)
+        try await store.finish(SampleQueue.failed(start, state: .waiting(dueAt: later)))
+        #expect(try await store.nextDue() == later)
+        #expect(try await store.leaseDue(at: self.now, limit: 10).isEmpty)
+        let leased = try #require(try await store.leaseDue(at: later, limit: 10).first)
+        #expect(
+            leased.recipients.first?.progress
+                == .init(attempts: 1, rounds: 1, resumeAt: "sendgrid", deferredSince: self.now)
+        )
+        await store.close()
+    }
+
+    @Test("leases the oldest due first, and no more messages than asked for")
+    func order() async throws {
+        let store = try self.fixture.open()
+        for number in Int64(1)...4 {
+            var message = SampleQueue.new(number, recipients: 2)
+            message.dueAt = self.now + .seconds(10 - number)
+            try await store.enqueue(message)
+        }
+        let later = self.now + .seconds(60)
+        #expect(try await store.leaseDue(at: later, limit: 3).map(\.message.id) == [4, 3, 2].map(SampleQueue.id))
+        #expect(try await store.leaseDue(at: later, limit: 3).map(\.message.id) == [SampleQueue.id(1)])
+        await store.close()
+    }
+
+    @Test("finishes a message with its last recipient, and then removes the content")
+    func finish() async throws {
+        let store = try self.fixture.open()
+        try await store.enqueue(SampleQueue.new(1, recipients: 2))
+        try await store.finish(SampleQueue.delivered(SampleQueue.start(1, of: 1, recipients: [0])))
+        #expect(try await store.message(SampleQueue.id(1))?.finishedAt == nil)
+        #expect(try await store.content(of: SampleQueue.id(1)).size > 0)
+        try await store.finish(SampleQueue.delivered(SampleQueue.start(2, of: 1, recipients: [1])))
+        #expect(try await store.message(SampleQueue.id(1))?.finishedAt == self.now + .seconds(3))
+        #expect(await failureKind { _ = try await store.content(of: SampleQueue.id(1)) } == .missing)
+        await store.close()
+    }
+
+    @Test("keeps the content of a finished message when told to")
+    func keepContent() async throws {
+        let store = try self.fixture.open { $0.keepContent = true }
+        try await store.enqueue(SampleQueue.new(1))
+        try await store.finish(SampleQueue.delivered(SampleQueue.start(1, of: 1)))
+        #expect(try await store.content(of: SampleQueue.id(1)).size > 0)
+        await store.close()
+    }
+
+    @Test("commits a bounce together with the outcome that caused it")
+    func bounce() async throws {
+        let store = try self.fixture.open()
+        try await store.enqueue(SampleQueue.new(1))
+        var result = SampleQueue.failed(SampleQueue.start(1, of: 1), state: .bounced)
+        result.bounce = SampleQueue.new(2)
+        try await store.finish(result)
+        #expect(try await store.message(SampleQueue.id(1))?.recipients.first?.state == .bounced)
+        #expect(try await store.lease(SampleQueue.id(2))?.message.id == SampleQueue.id(2))
+
+        // The same bounce again cannot be inserted, so the outcome is not recorded either.
+        try await store.enqueue(SampleQueue.new(3))
+        var second = SampleQueue.failed(SampleQueue.start(3, of: 3), state: .bounced)
+        second.bounce = SampleQueue.new(2)
+        let spoiled = second
+        #expect(await failureKind { try await store.finish(spoiled) } == .broken)
+        #expect(try await store.message(SampleQueue.id(3))?.recipients.first?.state == .waiting)
+        #expect(try await store.message(SampleQueue.id(3))?.attempts.isEmpty == true)
+        await store.close()
+    }
+
+    @Test("gives recipients back without an attempt")
+    func release() async throws {
+        let store = try self.fixture.open()
+        try await store.enqueue(SampleQueue.new(1, recipients: 2))
+        _ = try await store.leaseDue(at: self.now, limit: 1)
+        try await store.release(SampleQueue.id(1), recipients: [1], dueAt: self.now + .seconds(5))
+        #expect(try await store.nextDue() == self.now + .seconds(5))
+        let leased = try await store.leaseDue(at: self.now + .seconds(5), limit: 1)
+        #expect(leased.first?.recipients.map(\.number) == [1])
+        await store.close()
+    }
+
+    @Test("holds, releases, expedites and deletes by message and by domain")
+    func operations() async throws {
+        let store = try self.fixture.open()
+        try await store.enqueue(SampleQueue.new(1, recipients: 2))
+        try await store.enqueue(SampleQueue.new(2, domain: "Example.COM"))
+        #expect(try await store.hold(.domain("example.com")) == 1)
+        #expect(try await store.leaseDue(at: self.now, limit: 9).map(\.message.id) == [SampleQueue.id(1)])
+        #expect(try await store.expedite(.all) == 0)
+        #expect(try await store.releaseHeld(.message(SampleQueue.id(2))) == 1)
+        #expect(try await store.nextDue() == Timestamp(microseconds: 0))
+        try await store.release(SampleQueue.id(1), recipients: [0, 1], dueAt: self.now + .seconds(99))
+        #expect(try await store.expedite(.message(SampleQueue.id(1))) == 2)
+        #expect(try await store.delete(.all, at: self.now) == 3)
+        #expect(try await store.messages(unfinishedOnly: true, limit: 9).isEmpty)
+        #expect(try await store.messages(unfinishedOnly: false, limit: 9).map(\.finishedAt) == [self.now, self.now])
+        await store.close()
+    }
+
+    @Test("does not revive what was deleted while it was leased, and begins nothing for it")
+    func deleteLeased() async throws {
+        let store = try self.fixture.open()
+        let start = SampleQueue.start(1, of: 1)
+        try await store.enqueue(SampleQueue.new(1, firstAttempts: [start]))
+        #expect(try await store.delete(.message(SampleQueue.id(1)), at: self.now) == 1)
+        #expect(await failureKind { try await store.begin(SampleQueue.start(2, of: 1)) } == .missing)
+        try await store.finish(SampleQueue.failed(start, state: .waiting(dueAt: self.now)))
+        #expect(try await store.leaseDue(at: self.now, limit: 9).isEmpty)
+        #expect(try await store.message(SampleQueue.id(1))?.recipients.first?.state == .deleted)
+        await store.close()
+    }
+
+    @Test("purges finished messages only, and remembers the last queue id")
+    func purge() async throws {
+        let store = try self.fixture.open()
+        #expect(try await store.lastQueueID() == nil)
+        for number in Int64(1)...3 {
+            try await store.enqueue(SampleQueue.new(number))
+        }
+        for number in Int64(1)...2 {
+            try await store.finish(SampleQueue.delivered(SampleQueue.start(1, of: number)))
+        }
+        let before = self.now + .seconds(3_600)
+        #expect(try await store.purgeFinished(before: self.now, limit: 9) == 0)
+        #expect(try await store.purgeFinished(before: before, limit: 1) == 1)
+        #expect(try await store.purgeFinished(before: before, limit: 9) == 1)
+        #expect(try await store.messages(unfinishedOnly: false, limit: 9).map(\.id) == [SampleQueue.id(3)])
+        #expect(try await store.lastQueueID() == SampleQueue.id(3))
+        await store.close()
+    }
+}
