@@ -60,7 +60,8 @@ package final class SMTPListener: Sendable {
             .serverChannelOption(.backlog, value: 1_024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            // TLS has a half-close of its own, and waits seconds for the peer's end of it if the socket allows one too.
+            .childChannelOption(.allowRemoteHalfClosure, value: shared.configuration.tlsMode != .implicit)
             .childChannelInitializer { [weak self] channel in
                 channel.eventLoop.makeCompletedFuture {
                     self?.register(channel)

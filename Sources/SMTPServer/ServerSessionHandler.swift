@@ -25,16 +25,16 @@ final class ServerSessionHandler: ChannelDuplexHandler {
     var tlsDescription: String?
     var accepted = 0
     var end: SessionEnd?
-    private var context: ChannelHandlerContext?
-    private var isAdmitted = false
-    private var isDelaying = false
-    private var isClosing = false
-    private var inputClosed = false
-    private var isReadHeld = false
-    private var opened = NIODeadline.now()
-    private var lastActivity = NIODeadline.now()
-    private var contentBegan: NIODeadline?
-    private var timer: Scheduled<Void>?
+    var context: ChannelHandlerContext?
+    var isAdmitted = false
+    var isDelaying = false
+    var isClosing = false
+    var inputClosed = false
+    var isReadHeld = false
+    var opened = NIODeadline.now()
+    var lastActivity = NIODeadline.now()
+    var contentBegan: NIODeadline?
+    var timer: Scheduled<Void>?
 
     init(shared: ListenerContext) {
         self.shared = shared
@@ -138,7 +138,7 @@ final class ServerSessionHandler: ChannelDuplexHandler {
 
     // MARK: Session
 
-    private func begin(_ context: ChannelHandlerContext) {
+    func begin(_ context: ChannelHandlerContext) {
         guard !self.isAdmitted, let remote = context.channel.remoteAddress,
             let address = IPAddress(remote.ipAddress ?? "")
         else {
@@ -177,7 +177,7 @@ final class ServerSessionHandler: ChannelDuplexHandler {
         }
     }
 
-    private func greet(_ context: ChannelHandlerContext) {
+    func greet(_ context: ChannelHandlerContext) {
         ReplyWriter.write(self.session.greeting, to: &self.output)
         self.flush()
     }
@@ -204,7 +204,7 @@ final class ServerSessionHandler: ChannelDuplexHandler {
         self.resumeReading()
     }
 
-    private func run(_ action: SessionAction) {
+    func run(_ action: SessionAction) {
         switch action {
         case .send(let reply):
             ReplyWriter.write(reply, to: &self.output)
@@ -238,13 +238,13 @@ final class ServerSessionHandler: ChannelDuplexHandler {
         }
     }
 
-    private func dropContent() {
+    func dropContent() {
         self.collector?.discard()
         self.collector = nil
         self.contentBegan = nil
     }
 
-    private func delay(_ reply: Reply) {
+    func delay(_ reply: Reply) {
         self.flush()
         self.isDelaying = true
         let handler = NIOLoopBound(self, eventLoop: self.eventLoop)
@@ -258,7 +258,7 @@ final class ServerSessionHandler: ChannelDuplexHandler {
     }
 
     /// Octets read ahead of the handshake are dropped: they came in clear text (CVE-2011-0411).
-    private func startTLS() {
+    func startTLS() {
         self.input.clear()
         self.flush()
         guard let context = self.context, let tls = self.shared.tls() else {
@@ -267,6 +267,7 @@ final class ServerSessionHandler: ChannelDuplexHandler {
         }
         do {
             try context.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls), position: .first)
+            try context.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: false)
             self.session.tlsDidStart()
         } catch {
             self.log(.error, "TLS cannot start", ["error": "\(error)"])
@@ -274,7 +275,7 @@ final class ServerSessionHandler: ChannelDuplexHandler {
         }
     }
 
-    private func authenticate(_ credentials: ServerCredentials) {
+    func authenticate(_ credentials: ServerCredentials) {
         self.flush()
         guard let authenticator = self.shared.authenticator else {
             self.finishAuthentication(false)
@@ -294,87 +295,11 @@ final class ServerSessionHandler: ChannelDuplexHandler {
             }
     }
 
-    private func finishAuthentication(_ success: Bool) {
+    func finishAuthentication(_ success: Bool) {
         guard !self.isClosing, self.session.isWaiting else {
             return
         }
         self.run(self.session.authenticationFinished(success: success))
-    }
-
-    // MARK: Content
-
-    private func beginContent(_ envelope: Envelope) {
-        self.contentBegan = .now()
-        let facts = TransactionFacts(
-            queueID: self.shared.sink.nextQueueID(),
-            envelope: envelope,
-            client: self.client,
-            receivedAt: self.shared.clock()
-        )
-        self.collector = ContentCollector(facts: facts, shared: self.shared, eventLoop: self.eventLoop)
-    }
-
-    private func relieveMemory() {
-        guard let collector = self.collector, self.session.isReceivingContent else {
-            return
-        }
-        let handler = NIOLoopBound(self, eventLoop: self.eventLoop)
-        let refusal = collector.relieve(headerLength: self.session.headerLength) { error in
-            let handler = handler.value
-            if let error {
-                handler.session.refuseContent(SpoolError.reply(for: error))
-            }
-            handler.resumeReading()
-        }
-        if let refusal {
-            self.session.refuseContent(refusal)
-        }
-    }
-
-    private func submit() {
-        guard let collector = self.collector else {
-            preconditionFailure("content ends that has not begun")
-        }
-        self.collector = nil
-        self.contentBegan = nil
-        let sink = self.shared.sink
-        let facts = collector.facts
-        let handler = NIOLoopBound(self, eventLoop: self.eventLoop)
-        let loop = self.eventLoop
-        collector.finish(headerLength: self.session.headerLength, isEightBit: self.session.isEightBit)
-            .whenSuccess { result in
-                switch result {
-                case .failure(let refused):
-                    handler.value.finishSubmission(.refused(refused.reply), of: facts, size: 0)
-                case .success(let submission):
-                    let size = submission.size
-                    sink.accept(submission) { verdict in
-                        loop.execute {
-                            handler.value.finishSubmission(verdict, of: facts, size: size)
-                        }
-                    }
-                }
-            }
-    }
-
-    private func finishSubmission(_ verdict: SubmissionVerdict, of facts: TransactionFacts, size: Int) {
-        self.logSubmission(verdict, of: facts, size: size)
-        guard !self.isClosing, self.context != nil else {
-            return
-        }
-        let reply: Reply
-        switch verdict {
-        case .accepted:
-            self.accepted += 1
-            reply = Reply(250, EnhancedStatusCode(2, 0, 0), "Ok: queued as \(facts.queueID)")
-        case .refused(let refusal):
-            reply = refusal
-        }
-        self.lastActivity = .now()
-        self.run(self.session.submissionFinished(reply))
-        self.process()
-        self.flush()
-        self.closeIfFinished()
     }
 
     // MARK: Channel
@@ -395,7 +320,7 @@ final class ServerSessionHandler: ChannelDuplexHandler {
     }
 
     /// Sends what there is, then closes; octets of the client that are still on their way are dropped.
-    private func flushAndClose() {
+    func flushAndClose() {
         self.isClosing = true
         self.input.clear()
         guard let context = self.context else {
@@ -409,76 +334,26 @@ final class ServerSessionHandler: ChannelDuplexHandler {
     }
 
     /// After the client closed its side, the session lasts as long as an answer to it is under way.
-    private func closeIfFinished() {
+    func closeIfFinished() {
         guard self.inputClosed, !self.isClosing, !self.session.isWaiting, !self.isDelaying else {
             return
         }
         self.flushAndClose()
     }
 
-    private func mustHoldReads(_ context: ChannelHandlerContext) -> Bool {
+    func mustHoldReads(_ context: ChannelHandlerContext) -> Bool {
         let limits = self.shared.configuration.limits
         let isAhead = self.input.readableBytes > limits.inputAhead
         let isSpoolBehind = (self.collector?.pendingOctets ?? 0) > 4 * limits.memoryThreshold
         return !self.isClosing && (isAhead || isSpoolBehind || !context.channel.isWritable)
     }
 
-    private func resumeReading() {
+    func resumeReading() {
         guard self.isReadHeld, let context = self.context, !self.mustHoldReads(context) else {
             return
         }
         self.isReadHeld = false
         context.read()
-    }
-
-    // MARK: Time
-
-    /// One timer a connection: when it fires early, because something has come since, it is set again.
-    private func armTimer() {
-        let handler = NIOLoopBound(self, eventLoop: self.eventLoop)
-        self.timer = self.eventLoop.scheduleTask(deadline: self.deadline) {
-            handler.value.timerFired()
-        }
-    }
-
-    private func timerFired() {
-        guard self.context != nil else {
-            return
-        }
-        guard NIODeadline.now() >= self.deadline else {
-            self.armTimer()
-            return
-        }
-        if self.isClosing {
-            self.context?.close(promise: nil)
-        } else if self.session.isWaiting {
-            // The sink is at work, and answers in the end; the client is not to blame.
-            self.opened = .now()
-            self.lastActivity = .now()
-            self.armTimer()
-        } else if let action = self.session.timeout() {
-            self.run(action)
-            self.opened = .now()
-            // A client that does not read its replies would hold the close back for ever.
-            self.lastActivity = .now()
-            self.armTimer()
-        }
-    }
-
-    private var deadline: NIODeadline {
-        let limits = self.shared.configuration.limits
-        let isUnknown =
-            self.session.clientName == nil
-            || (self.shared.configuration.authPolicy == .required && self.session.authenticatedUser == nil)
-        if isUnknown {
-            return self.opened + TimeAmount(limits.firstCommandTimeout)
-        }
-        let silent = self.lastActivity + TimeAmount(limits.commandTimeout)
-        guard let began = self.contentBegan else {
-            return silent
-        }
-        let seconds = Int64(self.session.contentSize / max(1, limits.contentRate))
-        return min(silent, began + TimeAmount(limits.contentGrace) + .seconds(seconds))
     }
 }
 

@@ -128,6 +128,35 @@ struct SMTPListenerTests {
         }
     }
 
+    @Test("AUTH is offered inside TLS only, and lets a stranger relay", arguments: [false, true])
+    func authenticatesInTLS(implicit: Bool) async throws {
+        try await withListener(allowed: [], mode: implicit ? .implicit : .starttls, auth: .required) { sink, port in
+            let client = try await TLSDialogueClient(port: port, implicit: implicit)
+            #expect(try await client.reply()?.hasPrefix("220") == true)
+            if !implicit {
+                _ = try await client.ask("EHLO x")
+                #expect(try await client.ask("AUTH PLAIN AGFwcABzZWNyZXQ=")?.hasPrefix("538 5.7.11") == true)
+                _ = try await client.ask("STARTTLS")
+                try await client.startTLS()
+            }
+            #expect(try await client.ask("MAIL FROM:<a@x.test>") == "503 5.5.1 send EHLO first")
+            _ = try await client.ask("EHLO x")
+            #expect(try await client.ask("MAIL FROM:<a@x.test>") == "530 5.7.0 Authentication required")
+            #expect(try await client.ask("AUTH PLAIN AGFwcAB3cm9uZw==")?.hasPrefix("535 5.7.8") == true)
+            #expect(try await client.ask("AUTH LOGIN YXBw") == "334 UGFzc3dvcmQ6")
+            #expect(try await client.ask("c2VjcmV0") == "235 2.7.0 Authentication successful")
+            #expect(try await client.ask("MAIL FROM:<a@x.test>") == "250 2.1.0 Ok")
+            #expect(try await client.ask("RCPT TO:<b@x.test>") == "250 2.1.5 Ok")
+            #expect(try await client.ask("DATA")?.hasPrefix("354") == true)
+            #expect(try await client.ask("A: b\r\n\r\nx\r\n.")?.hasPrefix("250 2.0.0") == true)
+            let submission = try #require(sink.submissions.first)
+            #expect(submission.client.protocolName == "ESMTPSA")
+            #expect(submission.client.user == "app")
+            #expect(submission.client.tlsDescription == "TLSv1.3")
+            #expect(try await client.ask("QUIT")?.hasPrefix("221") == true)
+        }
+    }
+
     @Test("shutting down tells idle sessions 421")
     func shutsDown() async throws {
         let sink = RecordingSink()
@@ -171,7 +200,8 @@ private func makeListener(
     sink: RecordingSink,
     allowed: [CIDRBlock],
     mode: ListenerConfiguration.TLSMode,
-    limits: ServerLimits = ServerLimits()
+    limits: ServerLimits = ServerLimits(),
+    auth: SessionPolicy.Authentication = .none
 ) throws -> SMTPListener {
     var tls: NIOSSLContext?
     if mode != .none {
@@ -191,6 +221,7 @@ private func makeListener(
             host: "127.0.0.1",
             port: 0,
             tlsMode: mode,
+            authPolicy: auth,
             allowedNetworks: allowed,
             limits: limits,
             hostname: "relay.example",
@@ -199,6 +230,7 @@ private func makeListener(
         group: MultiThreadedEventLoopGroup.singleton,
         tls: { context },
         sink: sink,
+        authenticator: OneUser(),
         clock: { Timestamp(seconds: 1_795_515_423) },
         logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() })
     )
@@ -209,9 +241,10 @@ private func withListener(
     allowed: [CIDRBlock] = CIDRBlock.privateNetworks,
     mode: ListenerConfiguration.TLSMode = .none,
     limits: ServerLimits = ServerLimits(),
+    auth: SessionPolicy.Authentication = .none,
     _ body: (RecordingSink, Int) async throws -> Void
 ) async throws {
-    let listener = try makeListener(sink: sink, allowed: allowed, mode: mode, limits: limits)
+    let listener = try makeListener(sink: sink, allowed: allowed, mode: mode, limits: limits, auth: auth)
     try await listener.start()
     do {
         try await body(sink, try #require(listener.port))
@@ -220,6 +253,13 @@ private func withListener(
         throw error
     }
     await listener.shutdown(grace: .zero)
+}
+
+private struct OneUser: Authenticator {
+    @concurrent
+    func authenticate(user: String, password: String, from address: IPAddress) async -> Bool {
+        user == "app" && password == "secret"
+    }
 }
 
 /// Keeps every submission and answers each alike.

@@ -58,7 +58,9 @@ package struct SessionLimits: Hashable, Sendable {
     package var errorsBeforeClose = 20
     /// Commands in a row without an accepted message.
     package var commandsWithoutMail = 1_000
-    /// Failed AUTH attempts that are answered; the next one closes. Python's smtplib makes two of one wrong password.
+    /// Failed AUTH attempts that are answered; the next one closes.
+    ///
+    /// Python's smtplib makes two of one wrong password.
     package var authenticationFailures = 3
     /// Accepted messages in one session.
     package var transactions = 100_000
