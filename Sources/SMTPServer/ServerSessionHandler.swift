@@ -123,6 +123,10 @@ final class ServerSessionHandler: ChannelDuplexHandler {
             }
         case ChannelEvent.inputClosed:
             self.inputClosed = true
+            guard !self.isClosing else {
+                context.close(promise: nil)
+                return
+            }
             self.process()
             self.flush()
             self.closeIfFinished()
@@ -234,7 +238,7 @@ final class ServerSessionHandler: ChannelDuplexHandler {
             self.end = end
             self.dropContent()
             ReplyWriter.write(reply, to: &self.output)
-            self.flushAndClose()
+            self.flushAndClose(lingers: end != .quit && end != .shutdown)
         }
     }
 
@@ -320,17 +324,31 @@ final class ServerSessionHandler: ChannelDuplexHandler {
     }
 
     /// Sends what there is, then closes; octets of the client that are still on their way are dropped.
-    func flushAndClose() {
+    ///
+    /// A socket closed with unread octets resets the connection, and the client may lose the reply that says why. So
+    /// `lingers` closes only our side at first, and reads the client's for two seconds; TLS cannot do that.
+    func flushAndClose(lingers: Bool = false) {
         self.isClosing = true
         self.input.clear()
         guard let context = self.context else {
             return
         }
         let channel = context.channel
+        let mayLinger = lingers && !self.session.isTLSActive && !self.inputClosed
         context.writeAndFlush(self.wrapOutboundOut(self.output)).whenComplete { _ in
-            channel.close(promise: nil)
+            channel.close(mode: mayLinger ? .output : .all, promise: nil)
         }
         self.output.clear()
+        guard mayLinger else {
+            return
+        }
+        let cut = context.eventLoop.scheduleTask(in: .seconds(2)) {
+            channel.close(promise: nil)
+        }
+        channel.closeFuture.whenComplete { _ in
+            cut.cancel()
+        }
+        self.resumeReading()
     }
 
     /// After the client closed its side, the session lasts as long as an answer to it is under way.
