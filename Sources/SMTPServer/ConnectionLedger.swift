@@ -1,0 +1,47 @@
+package import MailModel
+import Synchronization
+
+/// Counts open connections, in all and by address; listeners may share one.
+package final class ConnectionLedger: Sendable {
+    package enum Admission: Hashable, Sendable {
+        case admitted
+        case refused(Reply)
+    }
+
+    private struct Counts {
+        var total = 0
+        var byAddress: [IPAddress: Int] = [:]
+    }
+
+    private let counts = Mutex(Counts())
+
+    package init() {}
+
+    /// Open connections in all.
+    package var total: Int {
+        self.counts.withLock { $0.total }
+    }
+
+    func admit(_ address: IPAddress, limit: Int, limitForAddress: Int) -> Admission {
+        self.counts.withLock { counts in
+            guard counts.total < limit else {
+                return .refused(Reply(421, EnhancedStatusCode(4, 3, 2), "too many connections, try again later"))
+            }
+            let ofAddress = counts.byAddress[address, default: 0]
+            guard ofAddress < limitForAddress else {
+                return .refused(Reply(421, EnhancedStatusCode(4, 7, 0), "too many connections from \(address)"))
+            }
+            counts.total += 1
+            counts.byAddress[address] = ofAddress + 1
+            return .admitted
+        }
+    }
+
+    func release(_ address: IPAddress) {
+        self.counts.withLock { counts in
+            counts.total -= 1
+            let left = counts.byAddress[address, default: 1] - 1
+            counts.byAddress[address] = left > 0 ? left : nil
+        }
+    }
+}

@@ -1,0 +1,121 @@
+package import Logging
+package import MailModel
+package import NIOCore
+package import NIOPosix
+package import NIOSSL
+import Synchronization
+
+/// Listens on one address and serves SMTP sessions until shut down.
+package final class SMTPListener: Sendable {
+    private struct State {
+        var server: (any Channel)?
+        var connections: [ObjectIdentifier: any Channel] = [:]
+    }
+
+    private let shared: ListenerContext
+    private let group: any EventLoopGroup
+    private let state = Mutex(State())
+
+    /// Prepares a listener; `tls` is asked for each handshake and must give a context unless the mode is `none`.
+    package init(
+        configuration: ListenerConfiguration,
+        group: any EventLoopGroup,
+        tls: @escaping @Sendable () -> NIOSSLContext? = { nil },
+        sink: any SubmissionSink,
+        authenticator: (any Authenticator)? = nil,
+        clock: @escaping @Sendable () -> Timestamp,
+        logger: Logger,
+        ledger: ConnectionLedger = ConnectionLedger(),
+        pool: NIOThreadPool = .singleton,
+        events: @escaping @Sendable (ServerEvent) -> Void = { _ in }
+    ) {
+        self.group = group
+        self.shared = ListenerContext(
+            configuration: configuration,
+            tls: tls,
+            sink: sink,
+            authenticator: authenticator,
+            ledger: ledger,
+            clock: clock,
+            pool: pool,
+            logger: logger,
+            events: events
+        )
+    }
+
+    /// Where it listens; nil before `start` and after `stopAccepting`.
+    package var localAddress: SocketAddress? {
+        self.state.withLock { $0.server?.localAddress }
+    }
+
+    /// The port it listens on.
+    package var port: Int? {
+        self.localAddress?.port
+    }
+
+    /// Binds the socket; throws when the address is not to be had.
+    package func start() async throws {
+        let shared = self.shared
+        let server = try await ServerBootstrap(group: self.group)
+            .serverChannelOption(.backlog, value: 1_024)
+            .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            // TLS has a half-close of its own, and waits seconds for the peer's end of it if the socket allows one too.
+            .childChannelOption(.allowRemoteHalfClosure, value: shared.configuration.tlsMode != .implicit)
+            .childChannelInitializer { [weak self] channel in
+                channel.eventLoop.makeCompletedFuture {
+                    self?.register(channel)
+                    if shared.configuration.tlsMode == .implicit {
+                        guard let context = shared.tls() else {
+                            throw ChannelError.inappropriateOperationForState
+                        }
+                        try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context))
+                    }
+                    try channel.pipeline.syncOperations.addHandler(ServerSessionHandler(shared: shared))
+                }
+            }
+            .bind(host: self.shared.configuration.host, port: self.shared.configuration.port)
+            .get()
+        self.state.withLock { $0.server = server }
+    }
+
+    /// Closes the listening socket; sessions go on.
+    package func stopAccepting() async {
+        let server = self.state.withLock { state in
+            defer { state.server = nil }
+            return state.server
+        }
+        // An error here says that the socket is closed already, which is what was wanted.
+        try? await server?.close()
+    }
+
+    /// Tells every session 421 at its next safe point, lets running content finish, and cuts what is left after `grace`.
+    package func shutdown(grace: Duration) async {
+        await self.stopAccepting()
+        let channels = self.state.withLock { Array($0.connections.values) }
+        for channel in channels {
+            channel.pipeline.fireUserInboundEventTriggered(ShutdownEvent())
+        }
+        let cut = self.group.any()
+            .scheduleTask(in: TimeAmount(grace)) {
+                for channel in channels {
+                    channel.close(promise: nil)
+                }
+            }
+        for channel in channels {
+            // However a connection ended, it is gone.
+            try? await channel.closeFuture.get()
+        }
+        cut.cancel()
+    }
+
+    private func register(_ channel: any Channel) {
+        let key = ObjectIdentifier(channel)
+        self.state.withLock { $0.connections[key] = channel }
+        channel.closeFuture.whenComplete { [weak self] _ in
+            self?.state.withLock { state in
+                state.connections[key] = nil
+            }
+        }
+    }
+}

@@ -1,0 +1,406 @@
+import Logging
+import MailModel
+import NIOCore
+import NIOSSL
+import NIOTLS
+import SMTPProtocol
+
+/// Carries out the actions of a `ServerSession` on a channel and decides nothing itself.
+///
+/// Confined to the event loop of its channel, hence neither `Sendable` nor locked.
+final class ServerSessionHandler: ChannelDuplexHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    let shared: ListenerContext
+    var session: ServerSession
+    var input = ByteBuffer()
+    var output = ByteBuffer()
+    /// Where octets go that belong to no kept content.
+    var scratch = ByteBuffer()
+    var collector: ContentCollector?
+    var address: IPAddress
+    var port: Int
+    var tlsDescription: String?
+    var accepted = 0
+    var end: SessionEnd?
+    var context: ChannelHandlerContext?
+    var isAdmitted = false
+    var isDelaying = false
+    var isClosing = false
+    var inputClosed = false
+    var isReadHeld = false
+    var opened = NIODeadline.now()
+    var lastActivity = NIODeadline.now()
+    var contentBegan: NIODeadline?
+    var timer: Scheduled<Void>?
+
+    init(shared: ListenerContext) {
+        self.shared = shared
+        self.address = .v4(0)
+        self.port = 0
+        self.session = ServerSession(policy: SessionPolicy(hostname: "", qualifyDomain: ""))
+    }
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        if context.channel.isActive {
+            self.begin(context)
+        }
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        self.begin(context)
+        context.fireChannelActive()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.timer?.cancel()
+        self.collector?.discard()
+        self.collector = nil
+        if self.isAdmitted {
+            self.isAdmitted = false
+            self.shared.ledger.release(self.address)
+            self.logDisconnect()
+        }
+        context.fireChannelInactive()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var octets = self.unwrapInboundIn(data)
+        guard !self.isClosing else {
+            return
+        }
+        self.lastActivity = .now()
+        if self.input.readableBytes == 0 {
+            self.input = octets
+        } else {
+            self.input.discardReadBytes()
+            self.input.writeBuffer(&octets)
+        }
+        self.process()
+    }
+
+    func channelReadComplete(context: ChannelHandlerContext) {
+        self.flush()
+        context.fireChannelReadComplete()
+    }
+
+    /// Holds reading back while the client is far enough ahead of us; the kernel's window does the rest.
+    func read(context: ChannelHandlerContext) {
+        if self.mustHoldReads(context) {
+            self.isReadHeld = true
+        } else {
+            context.read()
+        }
+    }
+
+    func channelWritabilityChanged(context: ChannelHandlerContext) {
+        if context.channel.isWritable {
+            self.process()
+            self.flush()
+        }
+        context.fireChannelWritabilityChanged()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        switch event {
+        case is ShutdownEvent:
+            self.session.shutdown()
+            self.process()
+            self.flush()
+        case TLSUserEvent.handshakeCompleted:
+            let version = try? context.pipeline.syncOperations.nioSSL_tlsVersion()
+            // The version is for logs and trace fields; that there is none stops nothing.
+            self.tlsDescription = version.map(name(of:)) ?? "TLS"
+            if self.shared.configuration.tlsMode == .implicit {
+                self.greet(context)
+            }
+        case ChannelEvent.inputClosed:
+            self.inputClosed = true
+            guard !self.isClosing else {
+                context.close(promise: nil)
+                return
+            }
+            self.process()
+            self.flush()
+            self.closeIfFinished()
+        default:
+            context.fireUserInboundEventTriggered(event)
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        self.log(.debug, "connection failed", ["error": "\(escaped("\(error)"))"])
+        context.close(promise: nil)
+    }
+
+    // MARK: Session
+
+    func begin(_ context: ChannelHandlerContext) {
+        guard !self.isAdmitted, let remote = context.channel.remoteAddress,
+            let address = IPAddress(remote.ipAddress ?? "")
+        else {
+            return
+        }
+        let configuration = self.shared.configuration
+        self.address = address.unmapped
+        self.port = remote.port ?? 0
+        let isAllowed = configuration.allows(self.address)
+        self.session = ServerSession(
+            policy: configuration.sessionPolicy(mayRelay: isAllowed, hasTLS: self.shared.tls() != nil),
+            isTLSActive: configuration.tlsMode == .implicit
+        )
+        let limits = configuration.limits
+        let admission = self.shared.ledger.admit(
+            self.address,
+            limit: limits.connections,
+            limitForAddress: isAllowed || isLoopback(self.address)
+                ? limits.connectionsPerTrustedAddress : limits.connectionsPerAddress
+        )
+        if case .refused(let reply) = admission {
+            self.shared.events(.connectionRefused)
+            self.log(.warning, "connection refused", ["reply": "\(reply)"])
+            self.isClosing = true
+            ReplyWriter.write(reply, to: &self.output)
+            self.flushAndClose()
+            return
+        }
+        self.isAdmitted = true
+        self.shared.events(.connected)
+        self.log(.debug, "connected", [:])
+        self.opened = .now()
+        self.armTimer()
+        if configuration.tlsMode != .implicit {
+            self.greet(context)
+        }
+    }
+
+    func greet(_ context: ChannelHandlerContext) {
+        ReplyWriter.write(self.session.greeting, to: &self.output)
+        self.flush()
+    }
+
+    /// Runs the session until it needs more octets, an answer, or a client that reads its replies.
+    func process() {
+        guard let context = self.context, self.isAdmitted else {
+            return
+        }
+        while !self.isDelaying, !self.isClosing, context.channel.isWritable {
+            let action: SessionAction?
+            if let collector = self.collector {
+                action = self.session.next(&self.input, content: &collector.content)
+            } else {
+                action = self.session.next(&self.input, content: &self.scratch)
+                self.scratch.clear()
+            }
+            guard let action else {
+                break
+            }
+            self.run(action)
+        }
+        self.relieveMemory()
+        self.resumeReading()
+    }
+
+    func run(_ action: SessionAction) {
+        switch action {
+        case .send(let reply):
+            ReplyWriter.write(reply, to: &self.output)
+        case .sendDelayed(let reply):
+            self.delay(reply)
+        case .refuse(let reply, let refusal):
+            ReplyWriter.write(reply, to: &self.output)
+            self.note(refusal)
+        case .startTLS(let reply):
+            ReplyWriter.write(reply, to: &self.output)
+            self.startTLS()
+        case .authenticate(let credentials):
+            self.authenticate(credentials)
+        case .beginContent(let envelope, let reply):
+            self.beginContent(envelope)
+            if let reply {
+                ReplyWriter.write(reply, to: &self.output)
+            }
+        case .submit:
+            self.submit()
+        case .dropContent(let reply):
+            self.dropContent()
+            self.shared.events(.submissionRefused)
+            self.log(.info, "message refused", ["reply": "\(escaped(reply.description))"])
+            ReplyWriter.write(reply, to: &self.output)
+        case .close(let reply, let end):
+            self.end = end
+            self.dropContent()
+            ReplyWriter.write(reply, to: &self.output)
+            self.flushAndClose(lingers: end != .quit && end != .shutdown)
+        }
+    }
+
+    func dropContent() {
+        self.collector?.discard()
+        self.collector = nil
+        self.contentBegan = nil
+    }
+
+    func delay(_ reply: Reply) {
+        self.flush()
+        self.isDelaying = true
+        let handler = NIOLoopBound(self, eventLoop: self.eventLoop)
+        self.eventLoop.scheduleTask(in: TimeAmount(self.shared.configuration.limits.errorDelay)) {
+            let handler = handler.value
+            handler.isDelaying = false
+            ReplyWriter.write(reply, to: &handler.output)
+            handler.process()
+            handler.flush()
+        }
+    }
+
+    /// Octets read ahead of the handshake are dropped: they came in clear text (CVE-2011-0411).
+    func startTLS() {
+        self.input.clear()
+        self.flush()
+        guard let context = self.context, let tls = self.shared.tls() else {
+            self.flushAndClose()
+            return
+        }
+        do {
+            try context.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: tls), position: .first)
+            try context.channel.syncOptions?.setOption(.allowRemoteHalfClosure, value: false)
+            self.session.tlsDidStart()
+        } catch {
+            self.log(.error, "TLS cannot start", ["error": "\(error)"])
+            self.flushAndClose()
+        }
+    }
+
+    func authenticate(_ credentials: ServerCredentials) {
+        self.flush()
+        guard let authenticator = self.shared.authenticator else {
+            self.finishAuthentication(false)
+            return
+        }
+        let address = self.address
+        let handler = NIOLoopBound(self, eventLoop: self.eventLoop)
+        self.eventLoop
+            .makeFutureWithTask {
+                await authenticator.authenticate(user: credentials.user, password: credentials.password, from: address)
+            }
+            .whenSuccess { success in
+                let handler = handler.value
+                handler.finishAuthentication(success)
+                handler.process()
+                handler.flush()
+            }
+    }
+
+    func finishAuthentication(_ success: Bool) {
+        guard !self.isClosing, self.session.isWaiting else {
+            return
+        }
+        self.run(self.session.authenticationFinished(success: success))
+    }
+
+    // MARK: Channel
+
+    var eventLoop: any EventLoop {
+        guard let context = self.context else {
+            preconditionFailure("a handler at work is in a pipeline")
+        }
+        return context.eventLoop
+    }
+
+    func flush() {
+        guard self.output.readableBytes > 0, let context = self.context else {
+            return
+        }
+        context.writeAndFlush(self.wrapOutboundOut(self.output), promise: nil)
+        self.output.clear()
+    }
+
+    /// Sends what there is, then closes; octets of the client that are still on their way are dropped.
+    ///
+    /// A socket closed with unread octets resets the connection, and the client may lose the reply that says why. So
+    /// `lingers` closes only our side at first, and reads the client's for two seconds; TLS cannot do that.
+    func flushAndClose(lingers: Bool = false) {
+        self.isClosing = true
+        self.input.clear()
+        guard let context = self.context else {
+            return
+        }
+        let channel = context.channel
+        let mayLinger = lingers && !self.session.isTLSActive && !self.inputClosed
+        context.writeAndFlush(self.wrapOutboundOut(self.output)).whenComplete { _ in
+            channel.close(mode: mayLinger ? .output : .all, promise: nil)
+        }
+        self.output.clear()
+        guard mayLinger else {
+            return
+        }
+        let cut = context.eventLoop.scheduleTask(in: .seconds(2)) {
+            channel.close(promise: nil)
+        }
+        channel.closeFuture.whenComplete { _ in
+            cut.cancel()
+        }
+        self.resumeReading()
+    }
+
+    /// After the client closed its side, the session lasts as long as an answer to it is under way.
+    func closeIfFinished() {
+        guard self.inputClosed, !self.isClosing, !self.session.isWaiting, !self.isDelaying else {
+            return
+        }
+        self.flushAndClose()
+    }
+
+    func mustHoldReads(_ context: ChannelHandlerContext) -> Bool {
+        let limits = self.shared.configuration.limits
+        let isAhead = self.input.readableBytes > limits.inputAhead
+        let isSpoolBehind = (self.collector?.pendingOctets ?? 0) > 4 * limits.memoryThreshold
+        return !self.isClosing && (isAhead || isSpoolBehind || !context.channel.isWritable)
+    }
+
+    func resumeReading() {
+        guard self.isReadHeld, let context = self.context, !self.mustHoldReads(context) else {
+            return
+        }
+        self.isReadHeld = false
+        context.read()
+    }
+}
+
+private func name(of version: TLSVersion) -> String {
+    switch version {
+    case .tlsv1: "TLSv1"
+    case .tlsv11: "TLSv1.1"
+    case .tlsv12: "TLSv1.2"
+    case .tlsv13: "TLSv1.3"
+    }
+}
+
+private func isLoopback(_ address: IPAddress) -> Bool {
+    switch address {
+    case .v4(let number): number >> 24 == 127
+    case .v6(let high, let low): high == 0 && low == 1
+    }
+}
+
+extension ListenerConfiguration {
+    fileprivate func sessionPolicy(mayRelay: Bool, hasTLS: Bool) -> SessionPolicy {
+        SessionPolicy(
+            hostname: self.hostname,
+            qualifyDomain: self.qualifyDomain,
+            authentication: self.authPolicy,
+            allowsAuthenticationWithoutTLS: self.authWithoutTLS,
+            offersSTARTTLS: self.tlsMode == .starttls && hasTLS,
+            mayRelay: mayRelay,
+            limits: self.limits.session
+        )
+    }
+}

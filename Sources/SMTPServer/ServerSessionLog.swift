@@ -1,0 +1,85 @@
+import Logging
+import MailModel
+import SMTPProtocol
+
+/// One line an event; what a peer wrote is escaped, and content and credentials never appear.
+extension ServerSessionHandler {
+    var client: SubmittingClient {
+        SubmittingClient(
+            address: self.address,
+            port: self.port,
+            heloName: self.session.clientName ?? "",
+            isExtended: self.session.isExtended,
+            user: self.session.authenticatedUser,
+            listener: self.shared.configuration.name,
+            tlsDescription: self.tlsDescription
+        )
+    }
+
+    func log(_ level: Logger.Level, _ event: String, _ metadata: @autoclosure () -> Logger.Metadata) {
+        guard self.shared.logger.logLevel <= level else {
+            return
+        }
+        var metadata = metadata()
+        metadata["client"] = "\(self.address)"
+        metadata["listener"] = "\(self.shared.configuration.name)"
+        self.shared.logger.log(level: level, "\(event)", metadata: metadata)
+    }
+
+    func note(_ refusal: SessionRefusal) {
+        switch refusal {
+        case .relayDenied(let address):
+            self.shared.events(.relayDenied)
+            self.log(.warning, "relaying denied", ["recipient": "\(escaped(address))"])
+        case .authenticationRequired:
+            self.shared.events(.relayDenied)
+            self.log(.info, "mail refused before authentication", [:])
+        case .authenticationFailed(let user):
+            self.shared.events(.authenticationFailed)
+            self.log(.warning, "authentication failed", ["user": "\(escaped(user))"])
+        }
+    }
+
+    func logSubmission(_ verdict: SubmissionVerdict, of facts: TransactionFacts, size: Int) {
+        switch verdict {
+        case .accepted:
+            self.shared.events(.accepted(size: size, recipients: facts.envelope.forwardPaths.count))
+            self.log(.info, "message accepted", self.metadata(of: facts, size: size))
+        case .refused(let reply):
+            self.shared.events(.submissionRefused)
+            self.log(
+                .warning,
+                "message refused",
+                ["id": "\(facts.queueID)", "reply": "\(escaped(reply.description))"]
+            )
+        }
+    }
+
+    func logDisconnect() {
+        self.shared.events(.disconnected)
+        let isOrdinary = self.end == nil || self.end == .quit || self.end == .shutdown
+        let reason = self.end?.rawValue ?? "closed by the client"
+        self.log(
+            isOrdinary ? .debug : .warning,
+            "disconnected",
+            ["reason": "\(reason)", "accepted": "\(self.accepted)"]
+        )
+    }
+
+    private func metadata(of facts: TransactionFacts, size: Int) -> Logger.Metadata {
+        var metadata: Logger.Metadata = [
+            "id": "\(facts.queueID)",
+            "from": "<\(escaped(facts.envelope.reversePath.description))>",
+            "recipients": "\(facts.envelope.forwardPaths.count)",
+            "size": "\(size)",
+            "helo": "\(escaped(facts.client.heloName))",
+        ]
+        if let tls = facts.client.tlsDescription {
+            metadata["tls"] = "\(tls)"
+        }
+        if let user = facts.client.user {
+            metadata["user"] = "\(escaped(user))"
+        }
+        return metadata
+    }
+}
