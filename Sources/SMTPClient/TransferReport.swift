@@ -21,7 +21,7 @@ package struct TransferReport: Sendable {
         self.results = mail.forwardPaths.map { _ in .failed(failure) }
     }
 
-    /// The failure that ended the attempt before the server was told anything of the message, nor of its recipients.
+    /// The failure that ended the attempt alike for all, before the server had said anything of recipients or content.
     package var hostFailure: ClientFailure? {
         guard case .failed(let failure)? = self.results.first, self.results.allSatisfy({ $0 == self.results.first }),
             !failure.mayHaveBeenAccepted
@@ -30,7 +30,10 @@ package struct TransferReport: Sendable {
         }
         switch failure.stage {
         case .connect, .tls, .greeting, .ehlo, .auth, .mail: return failure
-        case .rcpt, .data, .commit: return nil
+        case .rcpt, .data:
+            if case .lost = failure.cause { return failure }
+            return nil
+        case .commit: return nil
         }
     }
 
