@@ -91,12 +91,13 @@ enum FailureTable {
     static func failure(_ seen: ClientFailure, host: String) -> Failure {
         let stage = seen.stage.deliveryStage
         let text = "\(host): \(seen)"
-        let row = { (
-            persistence: Failure.Persistence,
-            scope: Failure.Scope,
-            status: (UInt8, UInt16, UInt16),
-            reason: Failure.Reason
-        ) in
+        let row = {
+            (
+                persistence: Failure.Persistence,
+                scope: Failure.Scope,
+                status: (UInt8, UInt16, UInt16),
+                reason: Failure.Reason
+            ) in
             let status = EnhancedStatusCode(status.0, status.1, status.2)
             return Failure(persistence, scope, stage, status: status, text: text, reason: reason)
         }
@@ -161,7 +162,8 @@ enum FailureTable {
             }
             // 5.1.x and 5.2.x after the dot are said of the mailbox, as Exim and Gmail do (552 5.2.2).
             let isMailbox = reply.enhanced.map { $0.subject == 1 || $0.subject == 2 } ?? false
-            return isMailbox ? row(.permanent, .recipient, .recipientRefused) : row(.permanent, .message, .contentRefused)
+            return isMailbox
+                ? row(.permanent, .recipient, .recipientRefused) : row(.permanent, .message, .contentRefused)
         }
     }
 

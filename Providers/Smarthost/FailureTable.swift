@@ -46,12 +46,13 @@ enum FailureTable {
     static func failure(_ seen: ClientFailure, host: String) -> Failure {
         let stage = seen.stage.deliveryStage
         let text = "\(host): \(seen)"
-        let row = { (
-            persistence: Failure.Persistence,
-            scope: Failure.Scope,
-            status: (UInt8, UInt16, UInt16),
-            reason: Failure.Reason
-        ) in
+        let row = {
+            (
+                persistence: Failure.Persistence,
+                scope: Failure.Scope,
+                status: (UInt8, UInt16, UInt16),
+                reason: Failure.Reason
+            ) in
             let status = EnhancedStatusCode(status.0, status.1, status.2)
             return Failure(persistence, scope, stage, status: status, text: text, reason: reason)
         }
@@ -143,7 +144,8 @@ enum FailureTable {
                 ? Verdict(.permanent, .sender, .senderNotVerified) : Verdict(.transient, .provider, .serviceUnavailable)
         case .rcpt:
             return isPermanent
-                ? Verdict(.permanent, .recipient, .recipientRefused) : Verdict(.transient, .recipient, .recipientDeferred)
+                ? Verdict(.permanent, .recipient, .recipientRefused)
+                : Verdict(.transient, .recipient, .recipientDeferred)
         case .data, .commit, .connect, .tls, .greeting, .ehlo, .auth:
             guard isPermanent else {
                 return Verdict(.transient, .message, .serviceUnavailable)
@@ -190,8 +192,9 @@ enum FailureTable {
         if Self.relayWords.contains(where: { text.contains($0) }) {
             return Verdict(.permanent, .provider, .misconfigured)
         }
-        if stage != .rcpt, stage != .commit, ["not verified", "not authorized to send", "sender address rejected"]
-            .contains(where: { text.contains($0) })
+        if stage != .rcpt, stage != .commit,
+            ["not verified", "not authorized to send", "sender address rejected"]
+                .contains(where: { text.contains($0) })
         {
             return Verdict(.permanent, .sender, .senderNotVerified)
         }
@@ -199,7 +202,8 @@ enum FailureTable {
     }
 
     private static let relayWords = [
-        "invalid credentials for relay", "relay denied", "relaying denied", "relay access denied", "relay not permitted",
+        "invalid credentials for relay", "relay denied", "relaying denied", "relay access denied",
+        "relay not permitted",
         "unable to relay", "authentication required",
     ]
 

@@ -137,7 +137,8 @@ final class ClientHandler: ChannelInboundHandler {
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case .handshakeCompleted? = event as? TLSUserEvent {
-            self.tlsVersion = (try? context.pipeline.syncOperations.handler(type: NIOSSLClientHandler.self))?
+            self.tlsVersion =
+                (try? context.pipeline.syncOperations.handler(type: NIOSSLClientHandler.self))?
                 .tlsVersion?.name
             self.note(stage: .tls)
             self.isHandshaking = false

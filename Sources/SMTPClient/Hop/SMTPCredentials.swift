@@ -37,7 +37,9 @@ package struct SMTPCredentials: Sendable, CustomStringConvertible, CustomDebugSt
     }
 
     func login() async throws -> ClientLogin {
-        ClientLogin(username: self.username, secret: try await self.secret(), mechanisms: self.mechanisms) { key, message in
+        ClientLogin(username: self.username, secret: try await self.secret(), mechanisms: self.mechanisms) {
+            key,
+            message in
             Array(HMAC<Insecure.MD5>.authenticationCode(for: message, using: SymmetricKey(data: key)))
         }
     }

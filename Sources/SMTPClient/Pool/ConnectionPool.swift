@@ -31,7 +31,8 @@ final class ConnectionPool: Sendable {
 
     private let state = Mutex(State())
 
-    func acquire(for hop: NextHop, fresh: Bool, until deadline: NIODeadline, on eventLoop: any EventLoop) async -> Grant {
+    func acquire(for hop: NextHop, fresh: Bool, until deadline: NIODeadline, on eventLoop: any EventLoop) async -> Grant
+    {
         let key = hop.key
         var surplus: [SMTPConnection] = []
         let (grant, id) = self.state.withLock { state -> (Grant?, UInt64) in
