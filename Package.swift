@@ -13,6 +13,7 @@ let house: [SwiftSetting] = [
 let buffer: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let posix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
 let tls: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
+let tlsEvents: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
@@ -71,7 +72,7 @@ let package = Package(
         .target(
             name: "SMTPClient",
             dependencies: [
-                "MailModel", "SMTPProtocol", "DNSProtocol", "Delivery", buffer, posix, tls, logging, crypto,
+                "MailModel", "SMTPProtocol", "DNSProtocol", "Delivery", buffer, posix, tls, tlsEvents, logging, crypto,
             ],
             swiftSettings: house
         ),

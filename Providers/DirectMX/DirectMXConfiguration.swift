@@ -1,0 +1,24 @@
+package import DNSProtocol
+package import SMTPClient
+
+/// How mail goes straight to the exchangers of its recipients.
+package struct DirectMXConfiguration: Sendable {
+    /// What we call ourselves; a name that resolves to our address, or many hosts refuse us.
+    package var heloName: String
+    /// 25 everywhere but in tests.
+    package var port = 25
+    /// `opportunistic` for the world; `none` where TLS must not be tried.
+    package var tls = TLSPolicy.opportunistic
+    /// Which addresses must not be sent to.
+    package var addressFilter = AddressFilter()
+    /// IPv4 goes first unless set: large hosts ask more of IPv6 senders (PTR, SPF) than of IPv4 ones.
+    package var prefersIPv6 = false
+    /// Addresses that one attempt may try, over all hosts.
+    package var maximumAddresses = 5
+    package var timeouts = StageTimeouts()
+    package var limits = HopLimits()
+
+    package init(heloName: String) {
+        self.heloName = heloName
+    }
+}

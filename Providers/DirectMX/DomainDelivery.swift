@@ -1,0 +1,228 @@
+import DNSProtocol
+import Delivery
+import MailModel
+import SMTPClient
+import SMTPProtocol
+
+/// One attempt at one domain: its exchangers in order, and the addresses of each, until one takes the message.
+struct DomainDelivery {
+    let domain: MailDomain
+    let message: QueuedMessage
+    let recipients: [Recipient]
+    let configuration: DirectMXConfiguration
+    let resolver: any Resolver
+    let client: SMTPClient
+    let deadline: ContinuousClock.Instant
+    let gate: CommitGate
+    var evidence: AttemptEvidence
+    private(set) var outcomes: [Recipient.Number: Outcome] = [:]
+    /// The failure that tells most so far: the one that came furthest.
+    private var verdict: Failure?
+    private var addressesLeft = 0
+
+    init(
+        domain: MailDomain,
+        message: QueuedMessage,
+        recipients: [Recipient],
+        configuration: DirectMXConfiguration,
+        resolver: any Resolver,
+        client: SMTPClient,
+        deadline: ContinuousClock.Instant,
+        gate: CommitGate,
+        evidence: AttemptEvidence
+    ) {
+        self.domain = domain
+        self.message = message
+        self.recipients = recipients
+        self.configuration = configuration
+        self.resolver = resolver
+        self.client = client
+        self.deadline = deadline
+        self.gate = gate
+        self.evidence = evidence
+    }
+
+    mutating func run() async {
+        self.addressesLeft = max(1, self.configuration.maximumAddresses)
+        if let address = self.domain.literalAddress {
+            await self.deliver(to: [self.domain.text], known: address)
+        } else if self.domain.isLiteral {
+            self.fail(FailureTable.unusableName(self.domain.text))
+        } else {
+            await self.deliverByName()
+        }
+    }
+
+    private mutating func deliverByName() async {
+        guard let name = DomainALabels.ascii(self.domain.text) else {
+            self.fail(FailureTable.unusableName(self.domain.text))
+            return
+        }
+        let began = ContinuousClock.now
+        let resolution = await self.resolver.mailExchangers(of: name)
+        self.evidence.note(resolution, since: began)
+        var generator = SystemRandomNumberGenerator()
+        switch ExchangerPlan(domain: name, answer: resolution.lookup, using: &generator) {
+        case .hosts(let hosts): await self.deliver(to: hosts, known: nil)
+        case .nullMX: self.fail(FailureTable.nullMX(name))
+        case .noSuchDomain: self.fail(FailureTable.noSuchDomain(name))
+        case .unavailable(let why): self.fail(FailureTable.unavailable(why))
+        }
+    }
+
+    /// Tries hosts until one has given its word on the recipients, or addresses or time are spent.
+    private mutating func deliver(to hosts: [String], known: IPAddress?) async {
+        // A zone may list hundreds: looking up each of them would be as endless as connecting to each.
+        for (index, host) in hosts.prefix(10).enumerated() {
+            guard self.addressesLeft > 0, ContinuousClock.now < self.deadline else {
+                break
+            }
+            let usable: [IPAddress]
+            if let known {
+                usable = self.usable([known], of: host)
+            } else {
+                usable = await self.addresses(of: host)
+            }
+            let isLast = index == hosts.count - 1
+            if await self.deliver(to: host, at: Array(usable.prefix(isLast ? self.addressesLeft : 2))) {
+                return
+            }
+        }
+        self.fail(self.verdict ?? FailureTable.noAddress(self.domain.text))
+    }
+
+    /// Tries the addresses of one host; true when the recipients have their outcomes.
+    private mutating func deliver(to host: String, at addresses: [IPAddress]) async -> Bool {
+        var untried = Array(addresses.prefix(self.addressesLeft))
+        while !untried.isEmpty, ContinuousClock.now < self.deadline {
+            let report = await self.transfer(to: host, at: untried)
+            report.add(to: &self.evidence)
+            guard let failure = report.hostFailure else {
+                self.settle(report, host: host)
+                return true
+            }
+            let verdict = FailureTable.failure(failure, host: report.endpoint?.description ?? host)
+            switch verdict.scope {
+            // What is said of the message, or is our own trouble, is no better at another host.
+            case .capability, .message, .recipient, .sender, .local:
+                self.fail(verdict)
+                return true
+            case .destination, .provider: break
+            }
+            self.consider(verdict)
+            if let endpoint = report.endpoint {
+                self.evidence.abandonedHosts.append("\(endpoint): \(failure)")
+            }
+            let tried = Set(report.abandoned.map(\.endpoint.address) + [report.endpoint?.address].compactMap(\.self))
+            let before = untried.count
+            untried.removeAll { tried.contains($0) }
+            self.addressesLeft -= max(1, before - untried.count)
+            if untried.count == before {
+                break
+            }
+        }
+        return false
+    }
+
+    private func transfer(to host: String, at addresses: [IPAddress]) async -> TransferReport {
+        var hop = NextHop(
+            host: host,
+            port: self.configuration.port,
+            addresses: addresses,
+            tls: self.configuration.tls,
+            heloName: self.configuration.heloName
+        )
+        hop.refusesOwnName = true
+        hop.timeouts = self.configuration.timeouts
+        hop.limits = self.configuration.limits
+        let mail = MailTransaction(
+            reversePath: self.message.reversePath,
+            parameters: self.message.parameters,
+            forwardPaths: self.recipients.map(\.forwardPath),
+            size: self.message.content.size,
+            isEightBit: self.message.content.isEightBit
+        )
+        let gate = self.gate
+        return await self.client.deliver(mail, content: self.message.content, over: hop, until: self.deadline) {
+            try await gate.pass()
+        }
+    }
+
+    private mutating func settle(_ report: TransferReport, host: String) {
+        let name = report.endpoint?.description ?? host
+        for (recipient, result) in zip(self.recipients, report.results) {
+            switch result {
+            case .accepted(let reply):
+                self.outcomes[recipient.number] = .delivered(Acceptance(reply: reply))
+            case .failed(let failure):
+                self.outcomes[recipient.number] = .failed(FailureTable.failure(failure, host: name))
+            }
+        }
+    }
+
+    private mutating func fail(_ failure: Failure) {
+        for recipient in self.recipients where self.outcomes[recipient.number] == nil {
+            self.outcomes[recipient.number] = .failed(failure)
+        }
+    }
+
+    // MARK: - Addresses
+
+    private mutating func addresses(of host: String) async -> [IPAddress] {
+        // An address is no host name, whatever the zone says; it must not be a way around the filter or the resolver.
+        guard IPAddress(host) == nil else {
+            return []
+        }
+        let began = ContinuousClock.now
+        let resolution = await self.resolver.addresses(of: host)
+        self.evidence.note(resolution, since: began)
+        switch resolution.lookup {
+        case .records(let addresses, timeToLive: _):
+            return self.usable(addresses, of: host)
+        case .unavailable(let why):
+            self.consider(FailureTable.unavailable(why))
+            return []
+        case .noData, .noSuchName:
+            return []
+        }
+    }
+
+    private mutating func usable(_ addresses: [IPAddress], of host: String) -> [IPAddress] {
+        var usable: [IPAddress] = []
+        for address in addresses {
+            switch self.configuration.addressFilter.verdict(on: address) {
+            case .usable: usable.append(address)
+            case .prohibited: self.consider(FailureTable.prohibited(host, address))
+            case .ourOwn: self.consider(FailureTable.ourselves(host))
+            }
+        }
+        let preferred = usable.filter { $0.isIPv6 == self.configuration.prefersIPv6 }
+        let others = usable.filter { $0.isIPv6 != self.configuration.prefersIPv6 }
+        return Self.alternating(preferred, others)
+    }
+
+    /// RFC 8305 §4: the families take turns, so that a broken one costs one head start.
+    private static func alternating(_ first: [IPAddress], _ second: [IPAddress]) -> [IPAddress] {
+        var result: [IPAddress] = []
+        for index in 0..<max(first.count, second.count) {
+            result += first.dropFirst(index).prefix(1)
+            result += second.dropFirst(index).prefix(1)
+        }
+        return result
+    }
+
+    /// Keeps the failure that says most: what may pass beats what is final, and of two that may pass the later stage.
+    private mutating func consider(_ failure: Failure) {
+        guard let verdict = self.verdict else {
+            self.verdict = failure
+            return
+        }
+        let order = Failure.Stage.allCases
+        let rank = { (failure: Failure) in
+            (failure.persistence == .permanent ? 0 : 100) + (order.firstIndex(of: failure.stage) ?? 0)
+        }
+        if rank(failure) > rank(verdict) {
+            self.verdict = failure
+        }
+    }
+}

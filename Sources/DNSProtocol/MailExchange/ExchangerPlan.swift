@@ -1,0 +1,45 @@
+/// Which hosts take the mail of a domain, as its MX records say (RFC 5321 §5.1).
+package enum ExchangerPlan: Hashable, Sendable {
+    /// In the order in which they are to be tried; never empty.
+    case hosts([String])
+    /// `MX 0 .`: the domain takes no mail (RFC 7505).
+    case nullMX
+    case noSuchDomain
+    case unavailable(Unavailability)
+
+    /// Reads the answer to a domain's MX question.
+    ///
+    /// Hosts of one preference are shuffled, so that many clients share the load. The domain itself is the exchanger only
+    /// when the answer was that there are no MX records; an error never means that.
+    package init(
+        domain: String,
+        answer: Lookup<MailExchanger>,
+        using generator: inout some RandomNumberGenerator
+    ) {
+        switch answer {
+        case .noData, .records([], timeToLive: _):
+            self = .hosts([domain])
+        case .noSuchName:
+            self = .noSuchDomain
+        case .unavailable(let unavailability):
+            self = .unavailable(unavailability)
+        case .records(let records, timeToLive: _):
+            let named = records.filter { !$0.host.isEmpty && $0.host != "." }
+            // RFC 7505 §3: a null MX beside others is a mistake of the zone; the others count.
+            guard !named.isEmpty else {
+                self = .nullMX
+                return
+            }
+            self = .hosts(Self.ordered(named, using: &generator))
+        }
+    }
+
+    private static func ordered(
+        _ records: [MailExchanger],
+        using generator: inout some RandomNumberGenerator
+    ) -> [String] {
+        var seen: Set<String> = []
+        let shuffled = records.shuffled(using: &generator).sorted { $0.preference < $1.preference }
+        return shuffled.map(\.host).filter { seen.insert($0.lowercased()).inserted }
+    }
+}

@@ -1,0 +1,331 @@
+import MailModel
+import NIOCore
+import NIOSSL
+import NIOTLS
+package import SMTPProtocol
+
+/// Runs a `ClientSession` on a channel; decides nothing but when a wait is over.
+///
+/// Confined to the event loop of its channel, hence neither `Sendable` nor locked.
+final class ClientHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    /// What the one who waits for this connection is told.
+    enum Event: Sendable {
+        case ready
+        case sendContent
+        case finished([RecipientResult])
+        case failed(ClientFailure)
+    }
+
+    private(set) var session: ClientSession
+    /// Time spent at each stage, in the order of their beginning.
+    private(set) var timings: [StageTiming] = []
+    private(set) var tlsVersion: String?
+    private let hop: NextHop
+    private let contexts: TLSContexts
+    private var parser = ReplyParser()
+    private var received = ByteBuffer()
+    private var context: ChannelHandlerContext?
+    private var waiter: CheckedContinuation<Event, Never>?
+    private var event: Event?
+    private var isHandshaking: Bool
+    private var dotWriteFailed = false
+    private var stageBegan = NIODeadline.now()
+    private var attemptEnds: NIODeadline
+    private var waitEnds = NIODeadline.distantFuture
+    private var timer: Scheduled<Void>?
+    private var timerFires = NIODeadline.distantFuture
+
+    init(session: ClientSession, hop: NextHop, contexts: TLSContexts, until attemptEnds: NIODeadline) {
+        self.session = session
+        self.hop = hop
+        self.contexts = contexts
+        self.attemptEnds = attemptEnds
+        self.isHandshaking = hop.tls.isImplicit
+    }
+
+    // MARK: - Asked from outside
+
+    /// Waits for the next event; only one waits at a time.
+    func wait(_ continuation: CheckedContinuation<Event, Never>) {
+        if let event = self.event {
+            self.event = nil
+            continuation.resume(returning: event)
+        } else {
+            self.waiter = continuation
+        }
+    }
+
+    func begin(_ mail: MailTransaction, until deadline: NIODeadline) {
+        self.event = nil
+        self.timings = []
+        self.dotWriteFailed = false
+        self.stageBegan = .now()
+        self.attemptEnds = deadline
+        self.run(self.session.begin(mail))
+    }
+
+    /// Writes content; the last piece holds the final dot.
+    func send(content: ByteBuffer, isLast: Bool, promise: EventLoopPromise<Void>?) {
+        guard let context = self.context, self.event == nil else {
+            promise?.fail(ChannelError.ioOnClosedChannel)
+            return
+        }
+        self.armTimer(at: .data)
+        guard isLast else {
+            context.writeAndFlush(self.wrapOutboundOut(content), promise: promise)
+            return
+        }
+        self.session.contentSent()
+        self.note(stage: .data)
+        let written = context.eventLoop.makePromise(of: Void.self)
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        written.futureResult.whenFailure { _ in
+            bound.value.dotWriteFailed = true
+        }
+        self.armTimer(at: .commit)
+        context.writeAndFlush(self.wrapOutboundOut(content), promise: written)
+    }
+
+    /// Gives up on the running transaction and the connection; nothing more is written.
+    func abandon(_ cause: ClientFailure.Cause) {
+        self.interrupt(cause)
+    }
+
+    /// Gives up unless the final dot is out, whose answer is worth waiting for.
+    func cancel() {
+        if self.session.stage != .commit {
+            self.interrupt(.lost("the attempt was cancelled"))
+        }
+    }
+
+    /// Says QUIT when the time is over without another transaction.
+    func park(for idle: Duration) {
+        self.attemptEnds = .distantFuture
+        self.waitEnds = .now() + .bounded(idle)
+        self.scheduleTimer()
+    }
+
+    func quit() {
+        self.run(self.session.quit())
+    }
+
+    // MARK: - Channel
+
+    func handlerAdded(context: ChannelHandlerContext) {
+        self.context = context
+        self.armTimer(at: self.isHandshaking ? .tls : .greeting)
+    }
+
+    func handlerRemoved(context: ChannelHandlerContext) {
+        self.context = nil
+        self.timer?.cancel()
+        self.timer = nil
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var bytes = self.unwrapInboundIn(data)
+        if self.received.readableBytes == 0 {
+            self.received = bytes
+        } else {
+            self.received.writeBuffer(&bytes)
+        }
+        self.readReplies()
+    }
+
+    func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
+        if case .handshakeCompleted? = event as? TLSUserEvent {
+            self.tlsVersion =
+                (try? context.pipeline.syncOperations.handler(type: NIOSSLClientHandler.self))?
+                .tlsVersion?.name
+            self.note(stage: .tls)
+            self.isHandshaking = false
+            if self.hop.tls.isImplicit {
+                self.armTimer(at: .greeting)
+            } else {
+                self.run(self.session.tlsEstablished())
+            }
+        }
+        context.fireUserInboundEventTriggered(event)
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.interrupt(.lost("closed by the other side"))
+        context.fireChannelInactive()
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        self.interrupt(.lost(Connector.describe(error)))
+    }
+
+    // MARK: - Dialogue
+
+    private func readReplies() {
+        do {
+            while self.context != nil, let reply = try self.parser.next(from: &self.received) {
+                self.note(stage: self.session.stage)
+                self.run(self.session.receive(reply))
+            }
+        } catch {
+            self.interrupt(.protocolError(error.rawValue))
+        }
+    }
+
+    private func run(_ action: ClientSession.Action) {
+        switch action {
+        case .wait: self.armTimer(at: self.session.stage)
+        case .send(let commands): self.write(commands)
+        case .startTLS: self.startTLS()
+        case .ready: self.tell(.ready)
+        case .sendContent:
+            self.armTimer(at: .data)
+            self.tell(.sendContent)
+        case .sendFinalDot:
+            self.context.map { $0.writeAndFlush(self.wrapOutboundOut(ByteBuffer(string: ".\r\n")), promise: nil) }
+            self.armTimer(at: .data)
+        case .finished(let results):
+            self.waitEnds = .distantFuture
+            self.tell(.finished(results))
+        case .fail(let failure):
+            self.close()
+            self.tell(.failed(failure))
+        case .close: self.close()
+        }
+    }
+
+    private func write(_ commands: [ClientCommand]) {
+        guard let context = self.context else {
+            return
+        }
+        var buffer = context.channel.allocator.buffer(capacity: 128 * commands.count)
+        do {
+            for command in commands {
+                try command.write(to: &buffer)
+            }
+        } catch {
+            self.interrupt(.unwritable(error.rawValue))
+            return
+        }
+        self.armTimer(at: self.session.stage)
+        context.writeAndFlush(self.wrapOutboundOut(buffer), promise: nil)
+    }
+
+    private func startTLS() {
+        guard let context = self.context else {
+            return
+        }
+        // RFC 3207 §6 and "NO STARTTLS": what came in clear behind the 220 may be an attacker's; it is not read as if it had
+        // come through TLS.
+        let injected = self.received.readableBytes
+        self.received = ByteBuffer()
+        self.parser = ReplyParser()
+        if injected > 0, self.hop.tls.isRequired {
+            self.interrupt(.protocolError("\(injected) octets in clear behind the reply to STARTTLS"))
+            return
+        }
+        do {
+            self.isHandshaking = true
+            self.armTimer(at: .tls)
+            let handler = try self.contexts.handler(for: self.hop)
+            try context.pipeline.syncOperations.addHandler(handler, position: .first)
+        } catch {
+            self.interrupt(.tls(Connector.describe(error)))
+        }
+    }
+
+    private func interrupt(_ cause: ClientFailure.Cause) {
+        let action: ClientSession.Action
+        if self.isHandshaking {
+            // The handshake of implicit TLS comes before anything that the session knows of.
+            let cause = if case .lost(let text) = cause { ClientFailure.Cause.tls(text) } else { cause }
+            action = self.session.interrupted(by: cause, dotMayHaveLeft: false)
+            self.isHandshaking = false
+            if case .fail(var failure) = action {
+                failure.stage = .tls
+                self.run(.fail(failure))
+                return
+            }
+        } else {
+            action = self.session.interrupted(by: cause, dotMayHaveLeft: !self.dotWriteFailed)
+        }
+        self.run(action)
+        self.close()
+    }
+
+    private func tell(_ event: Event) {
+        if let waiter = self.waiter {
+            self.waiter = nil
+            waiter.resume(returning: event)
+        } else {
+            self.event = event
+        }
+    }
+
+    private func close() {
+        self.timer?.cancel()
+        self.timer = nil
+        self.waitEnds = .distantFuture
+        let context = self.context
+        self.context = nil
+        context?.close(promise: nil)
+    }
+
+    // MARK: - Time
+
+    private func note(stage: ClientStage) {
+        let now = NIODeadline.now()
+        self.timings.add(now - self.stageBegan, at: stage)
+        self.stageBegan = now
+    }
+
+    private func armTimer(at stage: ClientStage) {
+        self.waitEnds = min(.now() + self.hop.timeouts.wait(at: stage), self.attemptEnds)
+        self.scheduleTimer()
+    }
+
+    /// One timer runs for many waits: it looks at the clock when it fires, which is cheaper than a timer a reply.
+    private func scheduleTimer() {
+        guard let context = self.context, self.timer == nil || self.waitEnds < self.timerFires else {
+            return
+        }
+        self.timer?.cancel()
+        self.timerFires = self.waitEnds
+        let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
+        self.timer = context.eventLoop.scheduleTask(deadline: self.waitEnds) {
+            bound.value.timerFired()
+        }
+    }
+
+    private func timerFired() {
+        self.timer = nil
+        guard self.waitEnds <= .now() else {
+            if self.waitEnds < .distantFuture {
+                self.scheduleTimer()
+            }
+            return
+        }
+        if self.session.isReusable {
+            self.run(self.session.quit())
+        } else {
+            self.interrupt(.timeout)
+        }
+    }
+}
+
+/// How long a stage took.
+package struct StageTiming: Hashable, Sendable {
+    package var stage: ClientStage
+    package var duration: Duration
+}
+
+extension [StageTiming] {
+    mutating func add(_ amount: TimeAmount, at stage: ClientStage) {
+        if let last = self.indices.last, self[last].stage == stage {
+            self[last].duration += .nanoseconds(amount.nanoseconds)
+        } else {
+            self.append(StageTiming(stage: stage, duration: .nanoseconds(amount.nanoseconds)))
+        }
+    }
+}

@@ -1,0 +1,339 @@
+import Delivery
+import MailModel
+import NIOCore
+import SMTPProtocol
+import Synchronization
+
+/// One open connection that takes mail; used by one transaction at a time.
+final class SMTPConnection: Sendable {
+    let endpoint: SMTPEndpoint
+    let tls: String?
+    let mechanism: String?
+    /// The most recipients the server wants in one transaction.
+    let maximumRecipients: Int?
+    /// How long each stage of the set-up took.
+    let setUpTimings: [StageTiming]
+    /// Failures of other addresses before this one answered.
+    let abandoned: [AbandonedEndpoint]
+    private let channel: any Channel
+    private let handler: NIOLoopBound<ClientHandler>
+    private let begun = Mutex(0)
+
+    /// Octets of file content that are read, stuffed and written at a time.
+    private static let blockSize = 128 * 1024
+
+    private init(
+        _ connected: Connector.Connected,
+        handler: NIOLoopBound<ClientHandler>,
+        facts: Facts,
+        connectTime: Duration
+    ) {
+        self.channel = connected.channel
+        self.endpoint = connected.endpoint
+        self.abandoned = connected.abandoned
+        self.handler = handler
+        self.tls = facts.tls
+        self.mechanism = facts.mechanism
+        self.maximumRecipients = facts.maximumRecipients
+        self.setUpTimings = [StageTiming(stage: .connect, duration: connectTime)] + facts.timings
+    }
+
+    private struct Facts: Sendable {
+        var tls: String?
+        var mechanism: String?
+        var maximumRecipients: Int?
+        var timings: [StageTiming]
+    }
+
+    /// Connects to the hop and goes as far as a server that waits for `MAIL`.
+    static func open(
+        to hop: NextHop,
+        at endpoints: [SMTPEndpoint],
+        startTLS: ClientSession.StartTLS,
+        contexts: TLSContexts,
+        until deadline: NIODeadline,
+        on eventLoop: any EventLoop
+    ) async throws(SetUpFailure) -> SMTPConnection {
+        let login: ClientLogin?
+        do {
+            login = try await hop.credentials?.login()
+        } catch {
+            // The error may quote a path but never the secret, which was not read.
+            let cause = ClientFailure.Cause.local("cannot read the secret of \(hop.credentials?.username ?? "")")
+            throw SetUpFailure(failure: ClientFailure(.auth, cause))
+        }
+        let began = ContinuousClock.now
+        let connected = try await Self.connect(to: hop, at: endpoints, until: deadline, on: eventLoop)
+        let connectTime = ContinuousClock.now - began
+        let configuration = ClientSession.Configuration(
+            name: hop.heloName,
+            startTLS: startTLS,
+            isEncrypted: hop.tls.isImplicit,
+            login: login,
+            allowsClearTextLogin: hop.allowsClearTextLogin,
+            refusesOwnName: hop.refusesOwnName
+        )
+        let channel = connected.channel
+        let bound: NIOLoopBound<ClientHandler>
+        do {
+            bound = try await eventLoop.submit {
+                let session = ClientSession(configuration)
+                let handler = ClientHandler(session: session, hop: hop, contexts: contexts, until: deadline)
+                if hop.tls.isImplicit {
+                    try channel.pipeline.syncOperations.addHandler(contexts.handler(for: hop))
+                }
+                try channel.pipeline.syncOperations.addHandler(handler)
+                return NIOLoopBound(handler, eventLoop: eventLoop)
+            }.get()
+        } catch {
+            channel.close(promise: nil)
+            throw SetUpFailure(
+                failure: ClientFailure(.tls, .tls(Connector.describe(error))),
+                endpoint: connected.endpoint,
+                abandoned: connected.abandoned
+            )
+        }
+        channel.setOption(.autoRead, value: true).whenFailure { _ in channel.close(promise: nil) }
+        let event = await withTaskCancellationHandler {
+            await Self.wait(for: bound, on: eventLoop) { _ in }
+        } onCancel: {
+            eventLoop.execute { bound.value.cancel() }
+        }
+        if case .failed(let failure) = event {
+            throw SetUpFailure(failure: failure, endpoint: connected.endpoint, abandoned: connected.abandoned)
+        }
+        let facts = await Self.facts(of: bound, hop: hop, on: eventLoop)
+        return SMTPConnection(connected, handler: bound, facts: facts, connectTime: connectTime)
+    }
+
+    /// Why no connection came about, and whose fault it was.
+    struct SetUpFailure: Error, Sendable {
+        var failure: ClientFailure
+        var endpoint: SMTPEndpoint?
+        var abandoned: [AbandonedEndpoint] = []
+    }
+
+    // MARK: - Mail
+
+    /// How many transactions have begun, this one included, after counting it.
+    func countTransaction() -> Int {
+        self.begun.withLock { count in
+            count += 1
+            return count
+        }
+    }
+
+    var transactions: Int {
+        self.begun.withLock { $0 }
+    }
+
+    var isReusable: Bool {
+        get async {
+            let handler = self.handler
+            let isReusable = try? await self.channel.eventLoop.submit { handler.value.session.isReusable }.get()
+            return isReusable ?? false
+        }
+    }
+
+    struct Transfer: Sendable {
+        var results: [RecipientResult]
+        var timings: [StageTiming]
+        /// Whether the server was asked for content, so that the attempt must not silently be made again.
+        var reachedContent: Bool
+        var isReusable: Bool
+    }
+
+    /// Runs one transaction; `beforeCommit` is called when the server waits for the content.
+    func transfer(
+        _ mail: MailTransaction,
+        content: MessageContent,
+        until deadline: NIODeadline,
+        beforeCommit: @escaping @Sendable () async throws -> Void
+    ) async -> Transfer {
+        let handler = self.handler
+        let eventLoop = self.channel.eventLoop
+        return await withTaskCancellationHandler {
+            var event = await Self.wait(for: handler, on: eventLoop) { $0.begin(mail, until: deadline) }
+            var reachedContent = false
+            if case .sendContent = event {
+                reachedContent = true
+                event = await self.send(content, beforeCommit: beforeCommit)
+            }
+            return await self.conclude(event, of: mail, reachedContent: reachedContent)
+        } onCancel: {
+            eventLoop.execute { handler.value.cancel() }
+        }
+    }
+
+    /// Keeps the connection open for the next message, for a while.
+    func park(for idle: Duration) {
+        let handler = self.handler
+        self.channel.eventLoop.execute { handler.value.park(for: idle) }
+    }
+
+    /// Says QUIT and closes.
+    func quit() {
+        let handler = self.handler
+        self.channel.eventLoop.execute { handler.value.quit() }
+    }
+
+    var closed: EventLoopFuture<Void> {
+        self.channel.closeFuture
+    }
+
+    private func send(
+        _ content: MessageContent,
+        beforeCommit: @Sendable () async throws -> Void
+    ) async -> ClientHandler.Event {
+        do {
+            try await beforeCommit()
+        } catch {
+            return await self.abandon(.local("the attempt could not be noted before its commit"))
+        }
+        switch content.storage {
+        case .memory(let bytes):
+            var encoder = DotStuffingEncoder()
+            var output = self.channel.allocator.buffer(capacity: bytes.readableBytes + 256)
+            encoder.write(bytes, to: &output)
+            encoder.finish(to: &output)
+            return await self.sendLast(output)
+        case .file(let path):
+            return await self.stream(path: path, size: content.size)
+        }
+    }
+
+    private func sendLast(_ output: ByteBuffer) async -> ClientHandler.Event {
+        await Self.wait(for: self.handler, on: self.channel.eventLoop) {
+            $0.send(content: output, isLast: true, promise: nil)
+        }
+    }
+
+    /// Sends a file block by block, each after the one before it has left; the last one with the final dot.
+    private func stream(path: String, size: Int) async -> ClientHandler.Event {
+        do {
+            let file = try await FileBlocks.open(path)
+            var encoder = DotStuffingEncoder()
+            var offset = 0
+            var output = ByteBuffer()
+            while true {
+                let count = min(Self.blockSize, size - offset)
+                let block = try await file.read(count, at: offset)
+                guard block.readableBytes == count else {
+                    throw FileBlocks.Unreadable()
+                }
+                offset += count
+                output = self.channel.allocator.buffer(capacity: count + 256)
+                encoder.write(block, to: &output)
+                if offset >= size {
+                    break
+                }
+                try await self.write(output)
+            }
+            encoder.finish(to: &output)
+            return await self.sendLast(output)
+        } catch is ChannelError {
+            return await self.abandon(.lost("while sending content"))
+        } catch {
+            return await self.abandon(.local("the content of the message cannot be read"))
+        }
+    }
+
+    private func write(_ block: ByteBuffer) async throws {
+        let promise = self.channel.eventLoop.makePromise(of: Void.self)
+        let handler = self.handler
+        self.channel.eventLoop.execute {
+            handler.value.send(content: block, isLast: false, promise: promise)
+        }
+        do {
+            try await promise.futureResult.get()
+        } catch {
+            throw ChannelError.ioOnClosedChannel
+        }
+    }
+
+    /// Ends the connection in mid-transaction; an earlier event, such as a refusal, wins.
+    private func abandon(_ cause: ClientFailure.Cause) async -> ClientHandler.Event {
+        await Self.wait(for: self.handler, on: self.channel.eventLoop) { $0.abandon(cause) }
+    }
+
+    private func conclude(
+        _ event: ClientHandler.Event,
+        of mail: MailTransaction,
+        reachedContent: Bool
+    ) async -> Transfer {
+        let handler = self.handler
+        let end = try? await self.channel.eventLoop.submit {
+            (handler.value.timings, handler.value.session.isReusable)
+        }.get()
+        let results: [RecipientResult]
+        switch event {
+        case .finished(let finished): results = finished
+        case .failed(let failure): results = mail.forwardPaths.map { _ in .failed(failure) }
+        case .ready, .sendContent:
+            let failure = ClientFailure(.data, .protocolError("out of step"))
+            results = mail.forwardPaths.map { _ in .failed(failure) }
+        }
+        return Transfer(
+            results: results,
+            timings: end?.0 ?? [],
+            reachedContent: reachedContent,
+            isReusable: end?.1 ?? false
+        )
+    }
+
+    // MARK: - Event loop
+
+    private static func wait(
+        for handler: NIOLoopBound<ClientHandler>,
+        on eventLoop: any EventLoop,
+        after action: @escaping @Sendable (ClientHandler) -> Void
+    ) async -> ClientHandler.Event {
+        await withCheckedContinuation { continuation in
+            eventLoop.execute {
+                action(handler.value)
+                handler.value.wait(continuation)
+            }
+        }
+    }
+
+    private static func facts(
+        of handler: NIOLoopBound<ClientHandler>,
+        hop: NextHop,
+        on eventLoop: any EventLoop
+    ) async -> Facts {
+        let facts = try? await eventLoop.submit {
+            let session = handler.value.session
+            let verified = hop.tls.isVerified ? "verified" : "unverified"
+            return Facts(
+                tls: handler.value.tlsVersion.map { "\($0) \(verified)" },
+                mechanism: session.mechanism?.rawValue,
+                maximumRecipients: session.extensions.maximumRecipients,
+                timings: handler.value.timings
+            )
+        }.get()
+        return facts ?? Facts(timings: [])
+    }
+
+    private static func connect(
+        to hop: NextHop,
+        at endpoints: [SMTPEndpoint],
+        until deadline: NIODeadline,
+        on eventLoop: any EventLoop
+    ) async throws(SetUpFailure) -> Connector.Connected {
+        let left = max(deadline - .now(), .milliseconds(1))
+        do {
+            let timeout = min(hop.timeouts.wait(at: .connect), left)
+            return try await Connector.connect(to: endpoints, timeout: timeout, on: eventLoop)
+        } catch let exhausted as Connector.Exhausted {
+            let reasons = exhausted.abandoned.map { "\($0.endpoint.socketText) \($0.reason)" }
+            let text = reasons.isEmpty ? "no address" : reasons.joined(separator: ", ")
+            let isLocal = exhausted.abandoned.contains { $0.reason == "no file descriptors left" }
+            throw SetUpFailure(
+                failure: ClientFailure(.connect, isLocal ? .local("no file descriptors left") : .notConnected(text)),
+                abandoned: exhausted.abandoned
+            )
+        } catch {
+            throw SetUpFailure(failure: ClientFailure(.connect, .notConnected(Connector.describe(error))))
+        }
+    }
+}

@@ -1,0 +1,206 @@
+import DNSProtocol
+import Delivery
+import DirectMX
+import Logging
+import MailModel
+import NIOPosix
+import SMTPClient
+import Synchronization
+import TestKit
+import Testing
+
+struct DirectMXProviderTests {
+    private func attempt(
+        _ resolver: ScriptedResolver,
+        port: Int = 1,
+        to addresses: [String] = ["a@example.com"],
+        allowed: [String] = ["127.0.0.0/8"],
+        heloName: String = "gateway.example"
+    ) async -> AttemptReport {
+        var configuration = DirectMXConfiguration(heloName: heloName)
+        configuration.port = port
+        configuration.addressFilter = AddressFilter(
+            allowed: allowed.compactMap { CIDRBlock($0) },
+            own: [.v4(0x0808_0404)]
+        )
+        let logger = Logger(label: "test")
+        let provider = DirectMXProvider(
+            name: "direct",
+            configuration: configuration,
+            resolver: resolver,
+            client: SMTPClient(group: MultiThreadedEventLoopGroup.singleton, logger: logger),
+            logger: logger
+        )
+        return await provider.attempt(
+            SampleMail.message(),
+            to: SampleMail.recipients(addresses),
+            deadline: .now + .seconds(20),
+            beforeCommit: {}
+        )
+    }
+
+    struct Zone: Sendable, CustomTestStringConvertible {
+        var testDescription: String
+        var exchangers: Lookup<MailExchanger>?
+        var hosts: [String: Lookup<IPAddress>] = [:]
+        var persistence: Failure.Persistence
+        var reason: Failure.Reason
+        var status: String
+    }
+
+    @Test(
+        "what the DNS says is told apart, and nothing is connected to",
+        arguments: [
+            Zone(
+                testDescription: "MX cannot be asked",
+                exchangers: .unavailable(.init("nobody answers")),
+                persistence: .transient,
+                reason: .dnsUnavailable,
+                status: "4.4.3"
+            ),
+            Zone(testDescription: "NXDOMAIN", persistence: .permanent, reason: .noSuchDomain, status: "5.1.2"),
+            Zone(
+                testDescription: "null MX",
+                exchangers: .exchangers(""),
+                hosts: ["example.com": .hosts("127.0.0.1")],
+                persistence: .permanent,
+                reason: .nullMX,
+                status: "5.1.10"
+            ),
+            Zone(
+                testDescription: "no MX and no address",
+                exchangers: .noData(timeToLive: .zero),
+                hosts: ["example.com": .noData(timeToLive: .zero)],
+                persistence: .permanent,
+                reason: .noAddress,
+                status: "5.4.4"
+            ),
+            Zone(
+                testDescription: "one MX without address, one that cannot be asked",
+                exchangers: .exchangers("mx1.example.com", "mx2.example.com"),
+                hosts: ["mx2.example.com": .unavailable(.init("nobody answers"))],
+                persistence: .transient,
+                reason: .dnsUnavailable,
+                status: "4.4.3"
+            ),
+            Zone(
+                testDescription: "MX to a private address",
+                exchangers: .exchangers("mx1.example.com"),
+                hosts: ["mx1.example.com": .hosts("10.0.0.1", "::ffff:192.168.0.1", "64:ff9b::a00:1")],
+                persistence: .permanent,
+                reason: .prohibitedAddress,
+                status: "5.4.4"
+            ),
+            Zone(
+                testDescription: "MX to ourselves",
+                exchangers: .exchangers("mx1.example.com"),
+                hosts: ["mx1.example.com": .hosts("8.8.4.4")],
+                persistence: .permanent,
+                reason: .mailLoop,
+                status: "5.4.6"
+            ),
+            Zone(
+                testDescription: "MX that is an address",
+                exchangers: .exchangers("127.0.0.1"),
+                persistence: .permanent,
+                reason: .noAddress,
+                status: "5.4.4"
+            ),
+            Zone(
+                testDescription: "nothing listens",
+                exchangers: .exchangers("mx1.example.com"),
+                hosts: ["mx1.example.com": .hosts("127.0.0.1", "127.0.0.2")],
+                persistence: .transient,
+                reason: .connectionFailed,
+                status: "4.4.1"
+            ),
+        ]
+    )
+    func zones(_ zone: Zone) async {
+        let resolver = ScriptedResolver(
+            exchangers: zone.exchangers.map { ["example.com": $0] } ?? [:],
+            addresses: zone.hosts
+        )
+        let report = await self.attempt(resolver)
+        let failure = report.outcomes[0]?.failure
+        #expect(failure?.persistence == zone.persistence)
+        #expect(failure?.reason == zone.reason)
+        #expect(failure?.status.description == zone.status)
+        #expect(failure?.scope == .destination)
+        #expect(!report.evidence.resolution.isEmpty)
+    }
+
+    @Test("firstExchangerRefuses: the next host takes the message", arguments: ["554 5.7.1 no", "421 4.3.2 busy"])
+    func firstExchangerRefuses(_ greeting: String) async throws {
+        var script = FakeExchangerScript()
+        script.once[.greeting] = [.reply(greeting)]
+        try await FakeExchanger.run(script) { exchanger in
+            let resolver = ScriptedResolver(
+                exchangers: ["example.com": .exchangers("mx1.example.com", "mx2.example.com")],
+                addresses: ["mx1.example.com": .hosts("127.0.0.1"), "mx2.example.com": .hosts("127.0.0.1")]
+            )
+            let report = await self.attempt(resolver, port: exchanger.port, to: ["a@example.com", "b@example.com"])
+            #expect(report.outcomes.values.allSatisfy { $0.failure == nil })
+            #expect(report.outcomes.count == 2)
+            #expect(exchanger.record.messages.count == 1)
+            #expect(report.evidence.remoteHost == "mx2.example.com")
+            #expect(report.evidence.abandonedHosts.count == 1)
+        }
+    }
+
+    @Test("a domain without MX is its own exchanger, a literal needs no DNS, and each recipient has its outcome")
+    func implicitAndLiteral() async throws {
+        var script = FakeExchangerScript()
+        script.recipients["b@example.com"] = "550 5.1.1 no such user"
+        try await FakeExchanger.run(script) { exchanger in
+            let resolver = ScriptedResolver(
+                exchangers: ["example.com": .noData(timeToLive: .zero)],
+                addresses: ["example.com": .hosts("127.0.0.1")],
+                staleAge: .seconds(7300)
+            )
+            let to = ["a@example.com", "b@example.com", "c@[127.0.0.1]"]
+            let report = await self.attempt(resolver, port: exchanger.port, to: to)
+            #expect(report.outcomes[0]?.failure == nil)
+            #expect(report.outcomes[1]?.failure?.reason == .recipientRefused)
+            #expect(report.outcomes[2] != nil && report.outcomes[2]?.failure == nil)
+            #expect(report.evidence.resolution.contains { $0.hasSuffix("(stale, 2 h old)") })
+            #expect(resolver.questions.allSatisfy { !$0.contains("127.0.0.1") })
+        }
+    }
+
+    @Test("a host that greets with our own name is a mail loop")
+    func loop() async throws {
+        try await FakeExchanger.run { exchanger in
+            let resolver = ScriptedResolver(
+                exchangers: ["example.com": .exchangers("mx1.example.com")],
+                addresses: ["mx1.example.com": .hosts("127.0.0.1")]
+            )
+            let report = await self.attempt(resolver, port: exchanger.port, heloName: "MX.example.test")
+            #expect(report.outcomes[0]?.failure?.reason == .mailLoop)
+            #expect(exchanger.record.messages.isEmpty)
+        }
+    }
+
+    @Test("hundreds of exchangers cost a bounded number of tries")
+    func manyExchangers() async {
+        let names = (0..<200).map { "mx\($0).example.com" }
+        let exchangers = names.map { MailExchanger(preference: 10, host: $0) }
+        let addresses = (1...20).map { IPAddress.v4(0x7F00_0100 + UInt32($0)) }
+        let resolver = ScriptedResolver(
+            exchangers: ["example.com": .records(exchangers, timeToLive: .seconds(1))],
+            addresses: Dictionary(
+                uniqueKeysWithValues: names.map { ($0, .records(addresses, timeToLive: .seconds(1))) }
+            )
+        )
+        let report = await self.attempt(resolver)
+        #expect(report.outcomes[0]?.failure?.reason == .connectionFailed)
+        #expect(report.evidence.abandonedHosts.count == 5)
+    }
+
+    @Test("an internationalised domain is asked as A-labels (RFC 3492 §7.1)")
+    func aLabels() async {
+        let resolver = ScriptedResolver()
+        _ = await self.attempt(resolver, to: ["a@Bücher.example", "b@飛脚.jp"])
+        #expect(Set(resolver.questions) == ["MX xn--bcher-kva.example", "MX xn--48sp03d.jp"])
+    }
+}

@@ -1,0 +1,116 @@
+import DNSProtocol
+import Delivery
+import Logging
+import MailModel
+import NIOPosix
+import SMTPClient
+import Smarthost
+import TestKit
+import Testing
+
+struct SmarthostProviderTests {
+    private func attempt(
+        _ resolver: ScriptedResolver,
+        _ configuration: SmarthostConfiguration,
+        beforeCommit: @escaping @Sendable () async throws -> Void = {}
+    ) async -> AttemptReport {
+        let logger = Logger(label: "test")
+        let provider = SmarthostProvider(
+            name: "relay",
+            configuration: configuration,
+            resolver: resolver,
+            client: SMTPClient(group: MultiThreadedEventLoopGroup.singleton, logger: logger),
+            logger: logger
+        )
+        return await provider.attempt(
+            SampleMail.message(),
+            to: SampleMail.recipients(["a@example.com", "b@example.net"]),
+            deadline: .now + .seconds(20),
+            beforeCommit: beforeCommit
+        )
+    }
+
+    private let resolver = ScriptedResolver(addresses: ["smtp.example.test": .hosts("127.0.0.1")])
+
+    private func configuration(port: Int) -> SmarthostConfiguration {
+        SmarthostConfiguration(
+            host: "smtp.example.test",
+            port: port,
+            tls: .required(.startTLS, .unverified),
+            credentials: SMTPCredentials(username: "app", password: "marked-password"),
+            heloName: "gateway.example"
+        )
+    }
+
+    @Test("all recipients go in one transaction after a login over TLS, and the evidence says how")
+    func delivers() async throws {
+        var script = FakeExchangerScript()
+        script.offersStartTLS = true
+        script.mechanisms = ["LOGIN", "PLAIN"]
+        try await FakeExchanger.run(script) { exchanger in
+            let report = await self.attempt(self.resolver, self.configuration(port: exchanger.port))
+            #expect(report.outcomes.count == 2)
+            #expect(report.outcomes.values.allSatisfy { $0.failure == nil })
+            #expect(exchanger.record.messages.map(\.recipients.count) == [2])
+            let evidence = report.evidence
+            #expect(evidence.remoteHost == "smtp.example.test")
+            #expect(evidence.remoteAddress == "127.0.0.1:\(exchanger.port)")
+            #expect(evidence.tls == "TLSv1.3 unverified")
+            #expect(evidence.authentication == "PLAIN")
+            #expect(evidence.timings.map(\.stage).contains(.auth))
+            #expect(!"\(report)".contains("marked-password"))
+        }
+    }
+
+    @Test("a wrong password closes the way, and neither reply nor record quotes it")
+    func wrongPassword() async throws {
+        var script = FakeExchangerScript()
+        script.offersStartTLS = true
+        script.mechanisms = ["PLAIN"]
+        script.authReplies = ["535 5.7.8 Username and Password not accepted"]
+        try await FakeExchanger.run(script) { exchanger in
+            let report = await self.attempt(self.resolver, self.configuration(port: exchanger.port))
+            let failure = report.outcomes[1]?.failure
+            #expect(failure?.scope == .provider)
+            #expect(failure?.reason == .authenticationFailed)
+            #expect(failure?.stage == .auth)
+            #expect(!"\(report)".contains("marked-password"))
+        }
+    }
+
+    @Test("resolverSilent: the failure is the way's, at once, and says who was asked")
+    func resolverSilent() async {
+        let resolver = ScriptedResolver(addresses: ["smtp.example.test": .unavailable(.init("nobody answers"))])
+        let report = await self.attempt(resolver, self.configuration(port: 587))
+        let failure = report.outcomes[0]?.failure
+        #expect(failure?.persistence == .transient)
+        #expect(failure?.scope == .provider)
+        #expect(failure?.stage == .resolve)
+        #expect(failure?.status.description == "4.4.3")
+        #expect(report.evidence.resolution.count == 1)
+    }
+
+    @Test("when the attempt cannot be noted, the content is not sent")
+    func storeRefuses() async throws {
+        struct StoreIsFull: Error {}
+        try await FakeExchanger.run { exchanger in
+            var configuration = self.configuration(port: exchanger.port)
+            configuration.tls = .none
+            configuration.credentials = nil
+            let report = await self.attempt(self.resolver, configuration) { throw StoreIsFull() }
+            #expect(report.outcomes[0]?.failure?.scope == .local)
+            #expect(exchanger.record.messages.isEmpty)
+        }
+    }
+
+    @Test("a preset keeps Gmail's limits")
+    func gmail() {
+        let credentials = SMTPCredentials(username: "a@gmail.com", password: "x")
+        let gmail = SmarthostConfiguration.gmail(credentials: credentials, heloName: "gateway.example")
+        #expect(gmail.host == "smtp.gmail.com")
+        #expect(gmail.port == 587)
+        #expect(gmail.tls == .required(.startTLS, .verified))
+        #expect(gmail.limits.recipientsPerTransaction == 100)
+        #expect(gmail.limits.idle == .seconds(300))
+    }
+}
