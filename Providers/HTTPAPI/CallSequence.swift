@@ -26,7 +26,10 @@ struct CallSequence {
         self.add(composition)
         while let call = self.pending.popLast() {
             guard self.deadline > .now, !Task.isCancelled else {
-                self.abandon(call, Task.isCancelled ? TransportFailures.interrupted : TransportFailures.outOfTime(.data))
+                self.abandon(
+                    call,
+                    Task.isCancelled ? TransportFailures.interrupted : TransportFailures.outOfTime(.data)
+                )
                 break
             }
             await self.make(call)

@@ -2,6 +2,7 @@ import Delivery
 import Dispatch
 import FoundationEssentials
 import HTTPTransport
+import MailModel
 import MessageFormat
 
 import struct NIOCore.ByteBuffer

@@ -83,12 +83,14 @@ package enum EncodedWord {
 
         /// Reads `=?charset?b?text?=`; §2 allows 75 characters, which many writers pass: 1,000 are read.
         init?(_ bytes: [UInt8], at start: Int) {
-            guard start + 6 < bytes.count, bytes[start] == UInt8(ascii: "="), bytes[start + 1] == UInt8(ascii: "?") else {
+            guard start + 6 < bytes.count, bytes[start] == UInt8(ascii: "="), bytes[start + 1] == UInt8(ascii: "?")
+            else {
                 return nil
             }
             let mark = UInt8(ascii: "?")
             let window = bytes[(start + 2)..<min(bytes.count, start + 1_000)]
-            guard let charsetEnd = window.firstIndex(of: mark), charsetEnd > start + 2, charsetEnd + 2 < window.endIndex,
+            guard let charsetEnd = window.firstIndex(of: mark), charsetEnd > start + 2,
+                charsetEnd + 2 < window.endIndex,
                 bytes[charsetEnd + 2] == mark
             else {
                 return nil

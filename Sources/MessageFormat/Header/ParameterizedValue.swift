@@ -134,7 +134,8 @@ private struct Segment {
 private func joined(_ segments: [Segment]) -> String {
     // The extended form wins where a writer gives both for old readers (RFC 6266 §4.3 says so for HTTP).
     let continued = segments.filter { $0.position != nil }.sorted { ($0.position ?? 0) < ($1.position ?? 0) }
-    let chosen = continued.isEmpty ? [segments.first(where: \.isExtended) ?? segments.first].compactMap { $0 } : continued
+    let chosen =
+        continued.isEmpty ? [segments.first(where: \.isExtended) ?? segments.first].compactMap { $0 } : continued
     guard let first = chosen.first else {
         return ""
     }

@@ -1,5 +1,6 @@
-package import struct NIOCore.ByteBuffer
 import MailModel
+
+package import struct NIOCore.ByteBuffer
 
 /// Writes delivery status notifications: multipart/report with words, a status for programs, and what is returned.
 ///
