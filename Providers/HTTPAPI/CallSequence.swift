@@ -87,7 +87,8 @@ struct CallSequence {
 
     /// Asks again for parts of a call that was refused whole, within the limit of an attempt.
     private mutating func ask(_ groups: [[Recipient]], insteadOf call: ServiceCall) {
-        for group in groups where !group.isEmpty {
+        // The last one added is asked first.
+        for group in groups.reversed() where !group.isEmpty {
             self.followUps += 1
             guard self.followUps <= HTTPAPIProvider.followUpLimit else {
                 self.settle(group, .failed(TransportFailures.tooManyCalls))

@@ -86,7 +86,7 @@ import Testing
     @Test(
         "asks for nothing when the service's name cannot be resolved, and never bounces for it",
         arguments: [
-            (Lookup.unavailable(.init("no DNS source could answer")), Failure.Reason.dnsUnavailable),
+            (Lookup<IPAddress>.unavailable(.init("no DNS source could answer")), Failure.Reason.dnsUnavailable),
             (.noSuchName(timeToLive: .zero), .noSuchDomain),
             (.noData(timeToLive: .zero), .noAddress),
         ]

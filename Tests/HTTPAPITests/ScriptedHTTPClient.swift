@@ -6,6 +6,7 @@ import Logging
 import MailModel
 import Synchronization
 import TestKit
+import Testing
 
 import struct NIOCore.ByteBuffer
 

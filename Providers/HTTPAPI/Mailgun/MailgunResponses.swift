@@ -19,7 +19,7 @@ extension MailgunService {
         if response.status == 400, mentionsRecipient(text) {
             return .refusedUnnamed(ServiceFailures.recipient(quote))
         }
-        return .all(.failed(self.failure(response, text: text.lowercased(), quote: quote)))
+        return .all(.failed(self.failure(response, text: plainWords(text), quote: quote)))
     }
 
     private func failure(_ response: ServiceResponse, text: String, quote: String) -> Failure {
@@ -57,10 +57,16 @@ extension MailgunService {
     }
 }
 
-/// "'to' parameter is not a valid address", and the same for cc and bcc, in whatever quotes.
+/// In lower case and without quotes, which stand around a name in some texts and not in others.
+private func plainWords(_ text: String) -> String {
+    text.lowercased().filter { $0 != "'" && $0 != "\"" }
+}
+
+/// "to parameter is not a valid address", and the same for cc and bcc and "to/cc/bcc".
 private func mentionsRecipient(_ text: String) -> Bool {
-    let words = text.lowercased().split { !$0.isLetter }
-    return text.lowercased().contains("parameter is not a valid address") && words.first != "from"
+    let text = plainWords(text)
+    let words = text.split { !$0.isLetter }
+    return text.contains("parameter is not a valid address") && words.first != "from"
         && words.contains { ["to", "cc", "bcc"].contains($0) }
 }
 

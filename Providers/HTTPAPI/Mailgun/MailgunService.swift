@@ -20,7 +20,7 @@ package struct MailgunService: HTTPMailService {
     ///   - makeBoundary: Makes the separator of the form, random unless a test gives another.
     package init?(
         _ configuration: MailgunConfiguration,
-        makeBoundary: @escaping @Sendable () -> String = randomBoundary
+        makeBoundary: @escaping @Sendable () -> String = { randomBoundary() }
     ) {
         guard let endpoint = configuration.endpoint ?? Endpoint(configuration.region.baseURL) else {
             return nil

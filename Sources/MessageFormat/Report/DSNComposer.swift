@@ -28,7 +28,7 @@ package enum DSNComposer {
             ] + explanation + [
                 "", "--\(boundary)", "Content-Description: Delivery report", "Content-Type: message/\(kind)",
                 "Content-Transfer-Encoding: \(report.needsUnicode ? "8bit" : "7bit")", "",
-            ] + StatusFields(report).lines,
+            ] + StatusFields(report).lines + [""],
             to: &buffer
         )
         self.writeReturned(report, boundary: boundary, to: &buffer)
@@ -104,34 +104,35 @@ package enum DSNComposer {
 /// The part for programs: one group of fields for the message and one for each recipient (RFC 3464 §2.2, §2.3).
 private struct StatusFields {
     private(set) var lines: [String] = []
+    private let isASCII: Bool
 
     init(_ report: DeliveryReport) {
+        self.isASCII = !report.needsUnicode
         self.add("Reporting-MTA", "dns; \(report.hostname)")
         if let envelopeID = report.envelopeID {
-            self.add("Original-Envelope-Id", ascii(XText.decode(envelopeID)))
+            self.add("Original-Envelope-Id", XText.decode(envelopeID))
         }
         self.add("X-Hikyaku-Queue-ID", "\(report.originalID)")
         self.add("Arrival-Date", report.arrivedAt.messageDate)
         for recipient in report.recipients {
             self.lines.append("")
-            self.addRecipient(recipient, report)
+            self.addRecipient(recipient)
         }
     }
 
-    private mutating func addRecipient(_ recipient: DeliveryReport.RecipientStatus, _ report: DeliveryReport) {
-        let fit = report.needsUnicode ? { $0 } : ascii
+    private mutating func addRecipient(_ recipient: DeliveryReport.RecipientStatus) {
         if let original = recipient.originalRecipient, let semicolon = original.firstIndex(of: ";") {
             let address = XText.decode(String(original[original.index(after: semicolon)...]))
-            self.add("Original-Recipient", fit("\(original[..<semicolon]); \(address)"))
+            self.add("Original-Recipient", "\(original[..<semicolon]); \(address)")
         }
         let type = recipient.mailbox.isASCII ? "rfc822" : "utf-8"
         self.add("Final-Recipient", "\(type); \(recipient.mailbox)")
         self.add("Action", recipient.action.rawValue)
         self.add("Status", "\(recipient.status)")
         if let host = recipient.remoteMTA {
-            self.add("Remote-MTA", ascii("dns; \(host)"))
+            self.add("Remote-MTA", "dns; \(host)")
         }
-        self.add("Diagnostic-Code", fit("\(recipient.isReply ? "smtp" : "x-hikyaku"); \(recipient.text)"))
+        self.add("Diagnostic-Code", "\(recipient.isReply ? "smtp" : "x-hikyaku"); \(recipient.text)")
         if let moment = recipient.lastAttemptAt {
             self.add("Last-Attempt-Date", moment.messageDate)
         }
@@ -142,7 +143,7 @@ private struct StatusFields {
 
     private mutating func add(_ name: String, _ value: String) {
         let line = PrintableText.line("\(name): \(value)", limit: DSNComposer.quoteLimit)
-        self.lines += WrappedText.wrap(line, indent: "    ")
+        self.lines += WrappedText.wrap(self.isASCII ? ascii(line) : line, indent: "    ")
     }
 }
 

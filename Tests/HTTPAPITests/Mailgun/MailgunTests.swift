@@ -15,7 +15,8 @@ import Testing
     private func service(
         _ configuration: MailgunConfiguration = .init(key: ScriptedAttempt.key)
     ) throws -> MailgunService {
-        try #require(MailgunService(configuration, makeBoundary: { "BOUNDARY" }))
+        let service = MailgunService(configuration) { "BOUNDARY" }
+        return try #require(service)
     }
 
     /// The values of a field of the form.
@@ -103,11 +104,10 @@ import Testing
             recipients: ["a@x.test", "b@x.test", "bad@x.test", "d@x.test"]
         )
         let (report, requests, commits) = await attempt.run()
-        #expect(requests.map { self.values("to", $0).count } == [4, 2, 2, 1, 1].sorted(by: >) || requests.count == 5)
+        #expect(requests.map { self.values("to", $0).count } == [4, 2, 2, 1, 1])
         #expect(commits == 1)
-        let failed = report.outcomes.filter { $0.value.failure != nil }
-        #expect(failed.count == 1)
-        #expect(failed.values.first?.failure?.scope == .recipient)
+        #expect(report.outcomes.filter { $0.value.failure != nil }.map(\.key) == [2])
+        #expect(report.outcomes[2]?.failure?.scope == .recipient)
     }
 
     @Test("bounds the calls when every recipient is refused")

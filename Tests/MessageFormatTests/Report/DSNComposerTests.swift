@@ -81,7 +81,7 @@ import struct NIOCore.ByteBuffer
     func protects() throws {
         let hostile = "550 no\r\n\r\n--hikyaku0123--\r\nFinal-Recipient: rfc822; other@x.test \u{1B}[31m 日本 "
         let (_, parts) = try self.parts(try self.report(text: hostile + String(repeating: "x", count: 5_000)))
-        #expect(parts.count == 3)
+        #expect(parts.count == 3, "\(parts)")
         let fields = parts[1].body.split(separator: "\r\n")
         #expect(fields.filter { $0.hasPrefix("Final-Recipient:") }.count == 1)
         #expect(parts[1].body.utf8.allSatisfy { $0 < 0x80 && $0 != 0x1B })
