@@ -44,6 +44,7 @@ package struct ServiceResponse: Sendable {
     /// - Parameters:
     ///   - resetHeader: A header with the moment in seconds since the epoch, where the service has one.
     ///   - text: Text that may hold a date (`try again after Mon, 20 Dec 2021 20:33:21 UTC`).
+    /// - Returns: Nil when the response says nothing about it.
     package func wait(resetHeader: String? = nil, text: String = "") -> Duration? {
         if let value = self.header("Retry-After") {
             if let seconds = Int64(value) {

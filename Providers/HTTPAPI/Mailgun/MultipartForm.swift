@@ -16,7 +16,9 @@ struct MultipartForm {
         "multipart/form-data; boundary=\(self.boundary)"
     }
 
-    /// Adds a field. Names are ours; a value may hold anything but the boundary, which is random.
+    /// Adds a field.
+    ///
+    /// Names are ours; a value may hold anything but the boundary, which is random.
     mutating func add(_ name: String, _ value: String) {
         self.text.writeString("--\(self.boundary)\r\nContent-Disposition: form-data; name=\"\(name)\"\r\n\r\n")
         self.text.writeString("\(value)\r\n")

@@ -13,10 +13,15 @@ package enum EncodedWord {
         var plain = 0
         var index = 0
         while index < bytes.count {
-            guard bytes[index] == UInt8(ascii: "="), let first = Token(bytes, at: index),
-                let (decoded, end) = decodeRun(bytes, first)
+            guard bytes[index] == UInt8(ascii: "="), let first = Token(bytes, at: index)
             else {
                 index += 1
+                continue
+            }
+            let (decoded, end) = decodeRun(bytes, first)
+            guard let decoded else {
+                // The whole run is left behind: to try each of its words again would take the square of the time.
+                index = end
                 continue
             }
             result += String(decoding: bytes[plain..<index], as: UTF8.self)
@@ -50,8 +55,8 @@ package enum EncodedWord {
         return words.joined(separator: " ")
     }
 
-    /// Decodes a word and all that follow it directly in the same charset; nil when the charset is unknown.
-    private static func decodeRun(_ bytes: [UInt8], _ first: Token) -> (String, end: Int)? {
+    /// Decodes a word and all that follow it directly in the same charset; no text when the charset is unknown.
+    private static func decodeRun(_ bytes: [UInt8], _ first: Token) -> (String?, end: Int) {
         var octets = first.octets
         var end = first.end
         while let start = startOfNextWord(bytes, from: end), let next = Token(bytes, at: start),
@@ -61,7 +66,7 @@ package enum EncodedWord {
             end = next.end
         }
         guard let text = Charset.decode(octets, label: first.charset) else {
-            return nil
+            return (nil, end)
         }
         // A word may hide a line end, which must not reach a log line or another header field.
         return (String(String.UnicodeScalarView(text.unicodeScalars.map { $0.value < 0x20 ? " " : $0 })), end)

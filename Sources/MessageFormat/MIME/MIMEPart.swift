@@ -47,7 +47,7 @@ package struct MIMEPart: Sendable {
         guard self.isMultipart, let text = self.contentType.parameters["boundary"] else {
             return nil
         }
-        var boundary = Array(text.utf8.prefix(1_000))
+        var boundary = Array(text.utf8.prefix(200))
         while boundary.last == 0x20 {
             boundary.removeLast()
         }

@@ -20,11 +20,6 @@ package struct MIMETree: Sendable {
         try self.split()
     }
 
-    /// The children of a part, as indices into `parts`.
-    package func children(of index: Int) -> [Int] {
-        self.parts.indices.filter { self.parts[$0].parent == index }
-    }
-
     /// The octets of a part's body without its transfer encoding (RFC 2045 §6).
     package func decodedBody(of part: MIMEPart) -> [UInt8] {
         let body = self.content[part.body]

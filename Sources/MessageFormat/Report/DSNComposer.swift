@@ -14,6 +14,7 @@ package enum DSNComposer {
     /// - Parameters:
     ///   - report: What to tell.
     ///   - boundary: Random and unlike anything in the returned message: letters and digits, at most 60.
+    /// - Returns: Header section and body with CRLF line ends, without dot-stuffing.
     package static func compose(_ report: DeliveryReport, boundary: String) -> ByteBuffer {
         var buffer = ByteBuffer()
         self.writeHeader(report, boundary: boundary, to: &buffer)

@@ -36,6 +36,7 @@ package struct SubmissionHeader: Sendable {
     ///   - content: The header section up to and with its empty line; more, up to the whole content, may follow and is
     ///     not touched. Content that does not begin with a field is all body, and gets a header section of its own.
     ///   - trace: What the listener knows of the submission.
+    /// - Returns: The new header, and what is known of the message from the old one.
     package static func prepare(_ content: ByteBuffer, trace: TraceFacts) -> SubmissionHeader {
         content.withUnsafeReadableBytes { SubmissionHeader(scanning: $0, trace: trace) }
     }
@@ -47,10 +48,10 @@ package struct SubmissionHeader: Sendable {
         buffer.writeString(trace.receivedField)
         var copied = 0
         for range in survey.removed {
-            buffer.writeBytes(octets[copied..<range.lowerBound])
+            buffer.writeBytes(UnsafeRawBufferPointer(rebasing: octets[copied..<range.lowerBound]))
             copied = range.upperBound
         }
-        buffer.writeBytes(octets[copied..<max(copied, survey.fieldsEnd)])
+        buffer.writeBytes(UnsafeRawBufferPointer(rebasing: octets[copied..<max(copied, survey.fieldsEnd)]))
         if survey.lastFieldIsOpen {
             buffer.writeStaticString("\r\n")
         }

@@ -23,6 +23,7 @@ import Testing
             ("=?shift_jis?b?im2URg==?=", "確認"),
             ("=?x-unknown?q?a?=", "=?x-unknown?q?a?="),
             ("=?utf-8?z?a?= =?", "=?utf-8?z?a?= =?"),
+            ("=?x-unknown?q?a?= =?x-unknown?q?b?= =?utf-8?q?c?=", "=?x-unknown?q?a?= =?x-unknown?q?b?= c"),
             ("a =?utf-8*en?q?b_c?= d", "a b c d"),
         ]
     )
@@ -82,6 +83,12 @@ import Testing
         let value = ParameterizedValue(parsing: field)
         #expect(value.value == "attachment")
         #expect(value.parameters["filename"] == filename)
+    }
+
+    @Test("reads a header full of words in an unknown charset in one pass")
+    func readsUnknownWords() {
+        let field = String(repeating: "=?x?q?a?= ", count: 25_000)
+        #expect(EncodedWord.decode(field) == field)
     }
 
     @Test("round-trips base64 of every length", arguments: 0..<10)
