@@ -1,0 +1,84 @@
+package import Delivery
+package import HTTPTransport
+package import MailModel
+package import MessageFormat
+
+package import struct NIOCore.ByteBuffer
+
+/// One mail API: how it wants a message to be told, and what its responses mean.
+///
+/// A service is a value without state; `HTTPAPIProvider` resolves, sends and records for all of them.
+package protocol HTTPMailService: Sendable {
+    var endpoint: Endpoint { get }
+    /// Octets of a content beyond which the service is not asked.
+    var sizeLimit: Int { get }
+    /// False where the content can be streamed from its file as it is.
+    var needsWholeContent: Bool { get }
+    /// Texts that must not leave the process except in a request: the key in every form in which it is sent.
+    var secrets: [String] { get }
+
+    /// Makes the requests that carry a message to these recipients; throws when the service cannot carry it.
+    func compose(_ mail: OutgoingMail, to recipients: [Recipient]) throws(Failure) -> Composition
+
+    /// What a response to one call means: the service's table.
+    func verdict(on response: ServiceResponse, to call: ServiceCall) -> Verdict
+}
+
+/// A message on its way to a service.
+package struct OutgoingMail: Sendable {
+    package enum Content: Sendable {
+        case bytes(ByteBuffer)
+        case file(path: String, size: Int)
+    }
+
+    package let id: QueueID
+    package let messageID: String
+    package let header: HeaderSection
+    package let content: Content
+
+    package init(id: QueueID, messageID: String, header: HeaderSection, content: Content) {
+        self.id = id
+        self.messageID = messageID
+        self.header = header
+        self.content = content
+    }
+}
+
+/// The calls that together carry a message to its recipients.
+package struct Composition: Sendable {
+    package var calls: [ServiceCall]
+    /// Recipients that this service cannot be asked about at all.
+    package var refused: [Recipient.Number: Failure]
+    /// The To and Cc that recipients see are not those of the message.
+    package var headerRewritten: Bool
+
+    package init(calls: [ServiceCall], refused: [Recipient.Number: Failure] = [:], headerRewritten: Bool = false) {
+        self.calls = calls
+        self.refused = refused
+        self.headerRewritten = headerRewritten
+    }
+}
+
+/// One request and whom it is for.
+package struct ServiceCall: Sendable {
+    package var recipients: [Recipient]
+    package var request: HTTPRequest
+    /// Where the service names recipients by their place in the request: `to.0`.
+    package var places: [String: [Recipient.Number]]
+
+    package init(recipients: [Recipient], request: HTTPRequest, places: [String: [Recipient.Number]] = [:]) {
+        self.recipients = recipients
+        self.request = request
+        self.places = places
+    }
+}
+
+/// What a response to one call means.
+package enum Verdict: Hashable, Sendable {
+    /// The same for all its recipients.
+    case all(Outcome)
+    /// Nothing was sent because of these recipients: the others can be asked for again.
+    case refused([Recipient.Number: Failure])
+    /// Nothing was sent because of a recipient that the response does not name: ask in halves.
+    case refusedUnnamed(Failure)
+}

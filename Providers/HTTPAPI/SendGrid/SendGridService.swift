@@ -1,0 +1,114 @@
+package import Delivery
+import FoundationEssentials
+import HTTPTransport
+import MailModel
+import MessageFormat
+
+import struct NIOCore.ByteBuffer
+
+/// SendGrid's v3 Mail Send: the message is taken apart and told as JSON.
+package struct SendGridService: HTTPMailService {
+    package let configuration: SendGridConfiguration
+    package let endpoint: Endpoint
+    package let secrets: [String]
+
+    /// Makes the service; nil when the base URL of the region cannot be read, which no region has.
+    package init?(_ configuration: SendGridConfiguration) {
+        guard let endpoint = configuration.endpoint ?? Endpoint(configuration.region.baseURL) else {
+            return nil
+        }
+        self.configuration = configuration
+        self.endpoint = endpoint
+        self.secrets = [configuration.key.value, Base64.encode(configuration.key.value.utf8)]
+    }
+
+    package var sizeLimit: Int { self.configuration.sizeLimit }
+    package var needsWholeContent: Bool { true }
+
+    package func compose(_ mail: OutgoingMail, to recipients: [Recipient]) throws(Failure) -> Composition {
+        var json = try SendGridMail(mail, try bodies(mail), isSandbox: self.configuration.isSandbox)
+        let objections = recipients.compactMap { recipient in
+            ServiceFailures.objection(to: recipient).map { (recipient.number, $0) }
+        }
+        var composition = Composition(calls: [], refused: Dictionary(objections) { first, _ in first })
+        let possible = recipients.filter { composition.refused[$0.number] == nil }
+        guard possible.count <= self.configuration.recipientLimit else {
+            throw ServiceFailures.cannotCarry("\(possible.count) recipients are more than one call may name")
+        }
+        let shown = SendGridRecipients(mail.header, possible)
+        composition.headerRewritten = shown.headerRewritten
+        // Without anybody to show in To, each is told alone: To must not be empty, and must not tell of the others.
+        let calls = shown.personalization.to.isEmpty ? apart(possible) : [(possible, shown)]
+        for (group, named) in calls where !group.isEmpty {
+            json.personalizations = [named.personalization]
+            let request = try self.request(json)
+            composition.calls.append(ServiceCall(recipients: group, request: request, places: named.places))
+        }
+        return composition
+    }
+
+    private func request(_ json: SendGridMail) throws(Failure) -> HTTPRequest {
+        let encoder = JSONEncoder()
+        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+        guard let data = try? encoder.encode(json) else {
+            throw ServiceFailures.cannotCarry("the message could not be written as JSON")
+        }
+        guard data.count <= self.configuration.sizeLimit else {
+            throw Failure(
+                .permanent,
+                .capability,
+                .data,
+                status: .init(5, 3, 4),
+                text: "\(data.count) octets of JSON are more than the \(self.configuration.sizeLimit) that are taken",
+                reason: .tooLarge
+            )
+        }
+        return HTTPRequest(
+            method: .post,
+            url: self.endpoint.url("/v3/mail/send"),
+            headers: [
+                ("Authorization", "Bearer \(self.configuration.key.value)"), ("Accept", "application/json"),
+                ("Content-Type", "application/json"), ("User-Agent", "Hikyaku"),
+            ],
+            body: .bytes(ByteBuffer(bytes: data)),
+            timeout: self.configuration.timeout
+        )
+    }
+}
+
+/// Each address by itself, with all its recipient numbers.
+private func apart(_ recipients: [Recipient]) -> [([Recipient], SendGridRecipients)] {
+    var groups: [[Recipient]] = []
+    var places: [String: Int] = [:]
+    for recipient in recipients {
+        let key = recipient.mailbox.description.lowercased()
+        if let place = places[key] {
+            groups[place].append(recipient)
+        } else {
+            places[key] = groups.count
+            groups.append([recipient])
+        }
+    }
+    return groups.map { ($0, SendGridRecipients(alone: $0)) }
+}
+
+private func bodies(_ mail: OutgoingMail) throws(Failure) -> MessageBodies {
+    guard case .bytes(let buffer) = mail.content else {
+        throw ServiceFailures.cannotCarry("the content was not read")
+    }
+    do throws(MIMEProblem) {
+        return try MessageBodies(try MIMETree(Array(buffer.readableBytesView)))
+    } catch {
+        throw ServiceFailures.cannotCarry(words(error))
+    }
+}
+
+private func words(_ problem: MIMEProblem) -> String {
+    switch problem {
+    case .headerTooLarge: "the header section is too large to be taken apart"
+    case .nestedTooDeep: "the parts of the message are nested too deep"
+    case .tooManyParts: "the message has too many parts"
+    case .protected(let what): "\(what) would not survive being told as JSON"
+    case .unknownCharset(let name): "the charset \(name) cannot be read"
+    }
+}
