@@ -1,0 +1,316 @@
+import CCurl
+import MailModel
+import Synchronization
+
+import struct NIOCore.ByteBuffer
+
+/// One request on its way: its options, the body that is still to be sent, and what has come back.
+///
+/// `@unchecked Sendable`: made by one task, then touched by the thread of the loop alone; only the completion is shared,
+/// behind a mutex.
+final class Transfer: @unchecked Sendable {
+    /// What is discarded of a response beyond the limit before the transfer is ended.
+    private static let discardLimit = 1 << 20
+    private static let headerLimit = 64 << 10
+
+    private let request: HTTPRequest
+    private let target: URLTarget
+    private let addresses: [IPAddress]
+    private let configuration: CurlClient.Configuration
+    private let completion = Mutex<(@Sendable (Result<HTTPResponse, HTTPFailure>) -> Void)?>(nil)
+
+    private(set) var handle: UnsafeMutableRawPointer?
+    private var lists: [UnsafeMutablePointer<curl_slist>] = []
+    private var upload: UploadBody
+    private var headers: [(name: String, value: String)] = []
+    private var headerSize = 0
+    private var body: [UInt8] = []
+    private var bodySize = 0
+
+    init(
+        _ request: HTTPRequest,
+        _ target: URLTarget,
+        _ addresses: [IPAddress],
+        _ configuration: CurlClient.Configuration
+    ) {
+        self.request = request
+        self.target = target
+        self.addresses = addresses
+        self.configuration = configuration
+        self.upload = UploadBody(request.body)
+    }
+
+    func onCompletion(_ completion: @escaping @Sendable (Result<HTTPResponse, HTTPFailure>) -> Void) {
+        self.completion.withLock { $0 = completion }
+    }
+
+    func fail(_ kind: HTTPFailure.Kind, _ description: String) {
+        let failure = HTTPFailure(kind: kind, bodySent: self.upload.mayBeSent, description: description)
+        self.finish(.failure(failure))
+    }
+
+    private func finish(_ result: Result<HTTPResponse, HTTPFailure>) {
+        let completion = self.completion.withLock { completion in
+            defer { completion = nil }
+            return completion
+        }
+        completion?(result)
+    }
+
+    func cleanUp() {
+        if let handle {
+            curl_easy_cleanup(handle)
+        }
+        self.handle = nil
+        self.upload.closeFile()
+        self.lists.forEach { curl_slist_free_all($0) }
+        self.lists = []
+    }
+}
+
+// MARK: - Options
+
+extension Transfer {
+    /// Makes the easy handle; nil when libcurl cannot do what is wanted.
+    func prepare() -> UnsafeMutableRawPointer? {
+        guard let handle = curl_easy_init() else {
+            return nil
+        }
+        self.handle = handle
+        let isGood =
+            self.setTarget(handle) && self.setPolicy(handle) && self.setBody(handle) && self.setCallbacks(handle)
+        guard isGood else {
+            self.cleanUp()
+            return nil
+        }
+        return handle
+    }
+
+    private func setTarget(_ handle: UnsafeMutableRawPointer) -> Bool {
+        var codes = [hikyaku_curl_set_text(handle, CURLOPT_URL, self.request.url)]
+        if self.target.literal == nil {
+            let addresses = self.addresses.map { $0.isIPv6 ? "[\($0)]" : "\($0)" }.joined(separator: ",")
+            // With `+` the entry times out like any other, so that new addresses are used when names move.
+            codes.append(
+                self.setList(handle, CURLOPT_RESOLVE, ["+\(self.target.host):\(self.target.port):\(addresses)"])
+            )
+        }
+        var headers = self.request.headers.map { "\($0.name): \($0.value)" }
+        guard headers.allSatisfy({ !$0.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) }) else {
+            return false
+        }
+        // No "100 Continue" round trip; an API that wants to refuse can do so after the body.
+        headers.append("Expect:")
+        codes.append(self.setList(handle, CURLOPT_HTTPHEADER, headers))
+        codes.append(hikyaku_curl_set_text(handle, CURLOPT_USERAGENT, self.configuration.userAgent))
+        return codes.allSatisfy { $0 == CURLE_OK }
+    }
+
+    private func setList(_ handle: UnsafeMutableRawPointer, _ option: CURLoption, _ lines: [String]) -> CURLcode {
+        var list: UnsafeMutablePointer<curl_slist>?
+        for line in lines {
+            list = curl_slist_append(list, line) ?? list
+        }
+        if let list {
+            self.lists.append(list)
+        }
+        return hikyaku_curl_set_list(handle, option, list)
+    }
+
+    /// HTTPS only, no redirects, no proxy, no cookies, bounded in time.
+    private func setPolicy(_ handle: UnsafeMutableRawPointer) -> Bool {
+        let protocols = self.configuration.allowsClearText ? "http,https" : "https"
+        var codes = [
+            hikyaku_curl_set_long(handle, CURLOPT_NOSIGNAL, 1),
+            hikyaku_curl_set_text(handle, CURLOPT_PROTOCOLS_STR, protocols),
+            hikyaku_curl_set_long(handle, CURLOPT_FOLLOWLOCATION, 0),
+            hikyaku_curl_set_text(handle, CURLOPT_PROXY, ""),
+            hikyaku_curl_set_long(handle, CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_2TLS)),
+            hikyaku_curl_set_long(handle, CURLOPT_PIPEWAIT, 1),
+            hikyaku_curl_set_long(handle, CURLOPT_SSL_VERIFYPEER, 1),
+            hikyaku_curl_set_long(handle, CURLOPT_SSL_VERIFYHOST, 2),
+            hikyaku_curl_set_long(handle, CURLOPT_SSLVERSION, Int(CURL_SSLVERSION_TLSv1_2)),
+            hikyaku_curl_set_long(handle, CURLOPT_TCP_NODELAY, 1),
+            hikyaku_curl_set_long(handle, CURLOPT_CONNECTTIMEOUT_MS, self.request.connectTimeout.milliseconds),
+            hikyaku_curl_set_long(handle, CURLOPT_TIMEOUT_MS, self.request.timeout.milliseconds),
+        ]
+        if let file = self.configuration.trustRootsFile {
+            codes.append(hikyaku_curl_set_text(handle, CURLOPT_CAINFO, file))
+        }
+        return codes.allSatisfy { $0 == CURLE_OK }
+    }
+
+    private func setBody(_ handle: UnsafeMutableRawPointer) -> Bool {
+        guard self.request.method == .post else {
+            return hikyaku_curl_set_long(handle, CURLOPT_HTTPGET, 1) == CURLE_OK
+        }
+        let context = Unmanaged.passUnretained(self).toOpaque()
+        let codes = [
+            hikyaku_curl_set_long(handle, CURLOPT_POST, 1),
+            hikyaku_curl_set_offset(handle, CURLOPT_POSTFIELDSIZE_LARGE, curl_off_t(self.upload.size)),
+            hikyaku_curl_set_pointer(handle, CURLOPT_READDATA, context),
+            hikyaku_curl_set_transfer(handle, CURLOPT_READFUNCTION) { bytes, size, count, context in
+                guard let bytes, let context else {
+                    return 0
+                }
+                let space = UnsafeMutableRawBufferPointer(start: bytes, count: size * count)
+                let transfer = Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
+                return transfer.upload.read(into: space) ?? Int(CURL_READFUNC_ABORT)
+            },
+            hikyaku_curl_set_pointer(handle, CURLOPT_SEEKDATA, context),
+            // A kept connection that proves dead makes libcurl send the body again from its beginning.
+            hikyaku_curl_set_seek(handle) { context, offset, _ in
+                guard let context, offset == 0 else {
+                    return CURL_SEEKFUNC_CANTSEEK
+                }
+                Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().upload.rewind()
+                return CURL_SEEKFUNC_OK
+            },
+        ]
+        return codes.allSatisfy { $0 == CURLE_OK }
+    }
+
+    private func setCallbacks(_ handle: UnsafeMutableRawPointer) -> Bool {
+        let context = Unmanaged.passUnretained(self).toOpaque()
+        let codes = [
+            hikyaku_curl_set_pointer(handle, CURLOPT_WRITEDATA, context),
+            hikyaku_curl_set_transfer(handle, CURLOPT_WRITEFUNCTION) { bytes, size, count, context in
+                guard let bytes, let context else {
+                    return 0
+                }
+                let octets = UnsafeRawBufferPointer(start: bytes, count: size * count)
+                return Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().receiveBody(octets)
+            },
+            hikyaku_curl_set_pointer(handle, CURLOPT_HEADERDATA, context),
+            hikyaku_curl_set_transfer(handle, CURLOPT_HEADERFUNCTION) { bytes, size, count, context in
+                guard let bytes, let context else {
+                    return 0
+                }
+                let octets = UnsafeRawBufferPointer(start: bytes, count: size * count)
+                return Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().receiveHeader(octets)
+            },
+        ]
+        return codes.allSatisfy { $0 == CURLE_OK }
+    }
+}
+
+// MARK: - What comes back
+
+extension Transfer {
+    private func receiveBody(_ octets: UnsafeRawBufferPointer) -> Int {
+        self.bodySize += octets.count
+        guard self.bodySize <= max(Self.discardLimit, self.request.responseLimit) else {
+            return 0
+        }
+        let room = max(0, self.request.responseLimit - self.body.count)
+        self.body += octets.prefix(room)
+        return octets.count
+    }
+
+    private func receiveHeader(_ octets: UnsafeRawBufferPointer) -> Int {
+        self.headerSize += octets.count
+        guard self.headerSize <= Self.headerLimit else {
+            return 0
+        }
+        let line = String(decoding: octets, as: UTF8.self)
+        if line.hasPrefix("HTTP/") {
+            // A further header section: the one before was 1yz.
+            self.headers = []
+        } else if let colon = line.firstIndex(of: ":") {
+            let value = line[line.index(after: colon)...].split(whereSeparator: \.isWhitespace).joined(separator: " ")
+            self.headers.append((String(line[..<colon]), value))
+        }
+        return octets.count
+    }
+
+    /// Turns libcurl's word on the transfer into a response or a failure.
+    func complete(_ code: CURLcode) {
+        guard let handle else {
+            return
+        }
+        var status = 0
+        hikyaku_curl_get_long(handle, CURLINFO_RESPONSE_CODE, &status)
+        if code == CURLE_OK, status > 0 {
+            let response = HTTPResponse(
+                status: status,
+                headers: self.headers,
+                body: self.body,
+                isTruncated: self.bodySize > self.body.count,
+                remoteAddress: self.remoteAddress(handle),
+                timings: self.timings(handle),
+                protocolVersion: self.protocolVersion(handle)
+            )
+            self.finish(.success(response))
+            return
+        }
+        let failure = HTTPFailure(
+            kind: self.kind(of: code),
+            bodySent: self.upload.mayBeSent,
+            description: String(cString: curl_easy_strerror(code)),
+            remoteAddress: self.remoteAddress(handle),
+            timings: self.timings(handle)
+        )
+        self.finish(.failure(failure))
+    }
+
+    private func kind(of code: CURLcode) -> HTTPFailure.Kind {
+        switch code {
+        case CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_RESOLVE_PROXY:
+            return .resolve
+        case CURLE_COULDNT_CONNECT:
+            return .connect
+        case CURLE_SSL_CONNECT_ERROR, CURLE_PEER_FAILED_VERIFICATION, CURLE_SSL_CERTPROBLEM, CURLE_SSL_CIPHER,
+            CURLE_SSL_CACERT_BADFILE, CURLE_SSL_ISSUER_ERROR:
+            return .tls
+        case CURLE_OPERATION_TIMEDOUT:
+            return self.upload.hasStarted ? .timeout : .connect
+        case CURLE_WRITE_ERROR:
+            return .responseTooLarge
+        case CURLE_SEND_ERROR, CURLE_ABORTED_BY_CALLBACK, CURLE_READ_ERROR:
+            return .send
+        case CURLE_URL_MALFORMAT, CURLE_UNSUPPORTED_PROTOCOL:
+            return .invalidRequest
+        default:
+            return .connectionLost
+        }
+    }
+
+    private func remoteAddress(_ handle: UnsafeMutableRawPointer) -> String? {
+        var text: UnsafeMutablePointer<CChar>?
+        var port = 0
+        guard hikyaku_curl_get_text(handle, CURLINFO_PRIMARY_IP, &text) == CURLE_OK, let text, text.pointee != 0 else {
+            return nil
+        }
+        hikyaku_curl_get_long(handle, CURLINFO_PRIMARY_PORT, &port)
+        let address = String(cString: text)
+        return address.contains(":") ? "[\(address)]:\(port)" : "\(address):\(port)"
+    }
+
+    private func timings(_ handle: UnsafeMutableRawPointer) -> HTTPTimings {
+        let time = { (info: CURLINFO) -> Duration in
+            var microseconds: curl_off_t = 0
+            hikyaku_curl_get_offset(handle, info, &microseconds)
+            return .microseconds(Int64(microseconds))
+        }
+        return HTTPTimings(
+            resolve: time(CURLINFO_NAMELOOKUP_TIME_T),
+            connect: time(CURLINFO_CONNECT_TIME_T),
+            tls: time(CURLINFO_APPCONNECT_TIME_T),
+            firstByte: time(CURLINFO_STARTTRANSFER_TIME_T),
+            total: time(CURLINFO_TOTAL_TIME_T)
+        )
+    }
+
+    private func protocolVersion(_ handle: UnsafeMutableRawPointer) -> String {
+        var version = 0
+        hikyaku_curl_get_long(handle, CURLINFO_HTTP_VERSION, &version)
+        return version == Int(CURL_HTTP_VERSION_2_0) ? "HTTP/2" : "HTTP/1.1"
+    }
+}
+
+extension Duration {
+    /// At least one, since libcurl reads zero as "for ever".
+    fileprivate var milliseconds: Int {
+        Int(clamping: max(1, self.wholeMilliseconds))
+    }
+}
