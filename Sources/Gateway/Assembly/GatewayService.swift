@@ -1,0 +1,223 @@
+import DNSProtocol
+import DNSResolver
+import Delivery
+import HTTPTransport
+package import Logging
+import MailModel
+import NIOCore
+import NIOPosix
+import NIOSSL
+import SMTPClient
+import SMTPServer
+import SQLiteStore
+
+/// The whole gateway: built from a configuration, run until it is told to stop.
+package final class GatewayService: Sendable {
+    let configuration: GatewayConfiguration
+    let logger: Logger
+    let group: MultiThreadedEventLoopGroup
+    let store: MessageStore
+    let resolver: ResolverChain
+    let queue: QueueManager
+    let listeners: [SMTPListener]
+    private let client: SMTPClient
+    private let http: CurlClient
+    private let blockingPool: NIOThreadPool
+
+    /// The version that greetings of HTTP requests and `hikyaku version` carry.
+    package static let version = "0.1.0"
+
+    /// Builds everything and opens the store; no socket is open yet.
+    package init(_ configuration: GatewayConfiguration, logger: Logger) async throws {
+        self.configuration = configuration
+        self.logger = logger
+        self.group = MultiThreadedEventLoopGroup.singleton
+        self.blockingPool = NIOThreadPool.singleton
+        var stored = MessageStore.Configuration(directory: configuration.dataDirectory)
+        stored.keepContent = configuration.keepsContent
+        self.store = try MessageStore.open(stored, logger: logger.labelled("store"))
+        let environment = SystemEnvironment.current
+        self.http = CurlClient(
+            configuration: .init(
+                userAgent: "Hikyaku/\(Self.version)",
+                trustRootsFile: environment["SSL_CERT_FILE"] ?? environment["CURL_CA_BUNDLE"],
+                allowedNetworks: configuration.limits.apiNetworks
+                    + configuration.dns.sources.compactMap(\.httpsAddress).map {
+                        CIDRBlock($0, prefixLength: $0.isIPv6 ? 128 : 32)
+                    }
+            ),
+            logger: logger.labelled("http")
+        )
+        self.client = SMTPClient(group: self.group, logger: logger.labelled("smtp-client"))
+        self.resolver = ResolverChain(
+            configuration: ResolverFactory.configuration(configuration.dns),
+            group: self.group,
+            https: ResolverFactory.transport(over: self.http),
+            archive: self.store,
+            wallTime: { .now },
+            logger: logger.labelled("dns")
+        )
+        let factory = ProviderFactory(
+            hostname: configuration.hostname,
+            ownAddresses: ResolverFactory.ownAddresses(),
+            limits: configuration.limits,
+            resolver: self.resolver,
+            client: self.client,
+            http: self.http,
+            logger: logger.labelled("delivery")
+        )
+        let queueIDs = QueueIDSource(after: try await self.store.lastQueueID())
+        self.queue = try await Self.queue(configuration, factory, self.store, queueIDs, logger)
+        let intake = SubmissionIntake(
+            hostname: configuration.hostname,
+            expireAfter: configuration.retry.expireAfter,
+            queueIDs: queueIDs,
+            store: self.store,
+            queue: self.queue
+        )
+        self.listeners = try ListenerFactory(
+            configuration: configuration,
+            group: self.group,
+            pool: self.blockingPool,
+            sink: intake,
+            logger: logger
+        ).listeners()
+    }
+
+    private static func queue(
+        _ configuration: GatewayConfiguration,
+        _ factory: ProviderFactory,
+        _ store: MessageStore,
+        _ queueIDs: QueueIDSource,
+        _ logger: Logger
+    ) async throws -> QueueManager {
+        let retry = configuration.retry
+        let desk = ReportDesk(
+            hostname: configuration.hostname,
+            queueIDs: queueIDs,
+            expireAfter: retry.expireAfter
+        )
+        return QueueManager(
+            configuration: .init(
+                concurrency: configuration.limits.concurrency,
+                laneConcurrency: configuration.limits.perDestination,
+                attemptTimeout: retry.attemptTimeout
+            ),
+            chain: StrategyChain(
+                providers: configuration.chain,
+                fallbackAfter: retry.fallbackAfter,
+                onAmbiguous: retry.onAmbiguous
+            ),
+            providers: try configuration.providers.map(factory.provider),
+            schedule: RetrySchedule(
+                firstDelay: retry.firstDelay,
+                maximumDelay: retry.maximumDelay,
+                outageDelay: retry.outageDelay,
+                ambiguousDelay: retry.ambiguousDelay
+            ),
+            breakers: BreakerBoard(
+                policy: .init(firstDelay: retry.breakerFirstDelay, maximumDelay: retry.breakerMaximumDelay),
+                remembered: try await store.breakers().filter { configuration.chain.contains($0.key.provider) }
+            ),
+            store: store,
+            clock: SystemClock(),
+            events: DeliveryLog(logger: logger.labelled("delivery")),
+            composeBounce: { message, failed, evidence in
+                desk.report(on: message, failed: failed, evidence: evidence)
+            }
+        )
+    }
+
+    /// Accepts and delivers until `untilStopped` returns, then parks what cannot finish within the grace period.
+    package func run(untilStopped: @escaping @Sendable () async -> Void) async throws {
+        for listener in self.listeners {
+            try await listener.start()
+        }
+        self.announce()
+        let control = try await ControlServer.start(self)
+        await withDiscardingTaskGroup { group in
+            // Throws only when cancelled, which is how it ends.
+            group.addTask { try? await self.queue.run() }
+            group.addTask { await self.keepHouse() }
+            await untilStopped()
+            await control?.stop()
+            await self.stop()
+            group.cancelAll()
+        }
+        await self.client.shutDown()
+        self.http.shutDown()
+        await self.store.close()
+        self.logger.notice("stopped")
+    }
+
+    /// Stops accepting; sessions past the dot and attempts that run may end.
+    private func stop() async {
+        self.logger.notice("stopping", metadata: ["grace": "\(self.configuration.shutdownGrace)"])
+        self.queue.stop()
+        let grace = self.configuration.shutdownGrace
+        await withDiscardingTaskGroup { group in
+            for listener in self.listeners {
+                group.addTask { await listener.shutdown(grace: grace) }
+            }
+            group.addTask { await self.waitForAttempts(grace) }
+        }
+    }
+
+    private func waitForAttempts(_ grace: Duration) async {
+        let end = ContinuousClock.now + grace
+        while self.queue.load.running > 0, ContinuousClock.now < end {
+            guard (try? await Task.sleep(for: .milliseconds(20))) != nil else {
+                return
+            }
+        }
+    }
+
+    private func announce() {
+        for listener in self.listeners {
+            self.logger.notice("listening", metadata: ["address": "\(listener.localAddress?.description ?? "?")"])
+        }
+        self.logger.notice(
+            "ready",
+            metadata: [
+                "version": "\(Self.version)", "hostname": "\(self.configuration.hostname)",
+                "chain": "\(self.configuration.chain.joined(separator: ", "))",
+                "data": "\(self.configuration.dataDirectory)", "durability": "\(self.store.durability)",
+            ]
+        )
+    }
+
+    /// Forgets the history of what is long finished, in small batches.
+    private func keepHouse() async {
+        while (try? await Task.sleep(for: .seconds(300))) != nil {
+            do {
+                while try await self.store.purgeFinished(
+                    before: .now + (.zero - self.configuration.retention),
+                    limit: 500
+                ) > 0 {
+                    try await Task.sleep(for: .milliseconds(100))
+                }
+            } catch {
+                self.logger.warning("old history could not be removed", metadata: ["why": "\(error)"])
+            }
+        }
+    }
+}
+
+extension Logger {
+    /// The same output under the name of another part.
+    func labelled(_ label: String) -> Logger {
+        var logger = self
+        logger[metadataKey: "part"] = "\(label)"
+        return logger
+    }
+}
+
+extension DNSSource {
+    /// The address of a DNS over HTTPS source: the operator wrote it down, so it may be connected to wherever it is.
+    fileprivate var httpsAddress: IPAddress? {
+        guard case .https(_, let address, _, _) = self else {
+            return nil
+        }
+        return address
+    }
+}

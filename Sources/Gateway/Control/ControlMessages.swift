@@ -1,0 +1,58 @@
+package import DNSResolver
+
+/// What an operator asks of a running gateway.
+package struct ControlRequest: Codable, Sendable {
+    package enum Verb: String, Codable, Sendable {
+        case flush, hold, release, delete, dnsLookup, dnsFlush, dnsSources, status, closeBreaker
+    }
+
+    package var verb: Verb
+    /// A queue id, a domain, a provider's name, or `ALL`; what it is depends on the verb.
+    package var subject: String?
+
+    package init(_ verb: Verb, subject: String? = nil) {
+        self.verb = verb
+        self.subject = subject
+    }
+}
+
+/// What the gateway says; exactly one of the members is set.
+package struct ControlReply: Codable, Sendable {
+    package var error: String?
+    /// How many recipients, answers or breakers were touched.
+    package var count: Int?
+    package var lookups: [SourceReport]?
+    package var status: GatewayStatus?
+
+    package init(error: String? = nil, count: Int? = nil, lookups: [SourceReport]? = nil, status: GatewayStatus? = nil)
+    {
+        self.error = error
+        self.count = count
+        self.lookups = lookups
+        self.status = status
+    }
+}
+
+/// How the running gateway is.
+package struct GatewayStatus: Codable, Sendable {
+    package struct Breaker: Codable, Sendable {
+        package var name: String
+        package var until: String
+        package var why: String
+    }
+
+    package struct Source: Codable, Sendable {
+        package var name: String
+        package var isHealthy: Bool
+    }
+
+    package var version: String
+    package var hostname: String
+    package var listeners: [String]
+    package var chain: [String]
+    /// Attempts that wait in memory and that run.
+    package var waiting: Int
+    package var running: Int
+    package var breakers: [Breaker]
+    package var dnsSources: [Source]
+}

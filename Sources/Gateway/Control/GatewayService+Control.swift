@@ -1,0 +1,85 @@
+import DNSProtocol
+import DNSResolver
+import Delivery
+import FoundationEssentials
+import MailModel
+import NIOCore
+import SMTPServer
+import SQLiteStore
+
+extension GatewayService {
+    /// Answers one request; whatever is wrong with it ends in an error that says so.
+    func answer(_ line: Data) async -> ControlReply {
+        guard let request = try? JSONDecoder().decode(ControlRequest.self, from: line) else {
+            return ControlReply(error: "the request is not understood; are the command and the gateway of one version?")
+        }
+        do {
+            return try await self.answer(request)
+        } catch {
+            return ControlReply(error: "\(error)")
+        }
+    }
+
+    private func answer(_ request: ControlRequest) async throws -> ControlReply {
+        switch request.verb {
+        case .flush:
+            self.resolver.flush()
+            let count = try await self.store.expedite(try self.selection(request.subject))
+            self.queue.lookAgain()
+            return ControlReply(count: count)
+        case .hold:
+            return ControlReply(count: try await self.store.hold(try self.selection(request.subject)))
+        case .release:
+            let count = try await self.store.releaseHeld(try self.selection(request.subject))
+            self.queue.lookAgain()
+            return ControlReply(count: count)
+        case .delete:
+            return ControlReply(count: try await self.store.delete(try self.selection(request.subject), at: .now))
+        case .dnsLookup:
+            return ControlReply(lookups: await self.resolver.inspect(request.subject ?? "", types: [.mx, .a, .aaaa]))
+        case .dnsFlush:
+            self.resolver.flush()
+            return ControlReply(count: 0)
+        case .dnsSources, .status:
+            return ControlReply(status: self.status())
+        case .closeBreaker:
+            let key = BreakerKey(provider: request.subject ?? "")
+            return ControlReply(count: try await self.queue.closeBreaker(key).count)
+        }
+    }
+
+    private func selection(_ subject: String?) throws -> QueueSelection {
+        switch subject {
+        case nil, "ALL":
+            return .all
+        case .some(let text):
+            if let id = QueueID(text) {
+                return .message(id)
+            }
+            guard text.contains("."), DomainName(text) != nil else {
+                throw StartupFailure("\"\(text)\" is neither a queue id, nor a domain, nor ALL")
+            }
+            return .domain(text.lowercased())
+        }
+    }
+
+    private func status() -> GatewayStatus {
+        let load = self.queue.load
+        return GatewayStatus(
+            version: Self.version,
+            hostname: self.configuration.hostname,
+            listeners: self.listeners.compactMap { $0.localAddress?.description },
+            chain: self.configuration.chain,
+            waiting: load.waiting,
+            running: load.running,
+            breakers: self.queue.openBreakers.map { key, state in
+                .init(
+                    name: key.description,
+                    until: state.openUntil.map(\.description) ?? "something changes",
+                    why: state.text
+                )
+            }.sorted { $0.name < $1.name },
+            dnsSources: self.resolver.sources().map { .init(name: $0.source.description, isHealthy: $0.isHealthy) }
+        )
+    }
+}
