@@ -42,9 +42,7 @@ package final class GatewayService: Sendable {
                 userAgent: "Hikyaku/\(Self.version)",
                 trustRootsFile: environment["SSL_CERT_FILE"] ?? environment["CURL_CA_BUNDLE"],
                 allowedNetworks: configuration.limits.apiNetworks
-                    + configuration.dns.sources.compactMap(\.httpsAddress).map {
-                        CIDRBlock($0, prefixLength: $0.isIPv6 ? 128 : 32)
-                    }
+                    + Self.networksOfSources(configuration.dns)
             ),
             logger: logger.labelled("http")
         )
@@ -212,12 +210,14 @@ extension Logger {
     }
 }
 
-extension DNSSource {
-    /// The address of a DNS over HTTPS source: the operator wrote it down, so it may be connected to wherever it is.
-    fileprivate var httpsAddress: IPAddress? {
-        guard case .https(_, let address, _, _) = self else {
-            return nil
+extension GatewayService {
+    /// The addresses of DNS over HTTPS sources: the operator wrote them down, so they may be connected to wherever they are.
+    static func networksOfSources(_ settings: DNSSettings) -> [CIDRBlock] {
+        settings.sources.compactMap { source in
+            guard case .https(_, let address, _, _) = source else {
+                return nil
+            }
+            return CIDRBlock(address, prefixLength: address.isIPv6 ? 128 : 32)
         }
-        return address
     }
 }

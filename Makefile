@@ -1,0 +1,54 @@
+# `make help` lists what there is.
+.DEFAULT_GOAL := help
+SHELL := /bin/bash
+BENCH ?= ../shared/bench
+SWIFT_FOLDERS := Package.swift Sources Providers Tests
+
+.PHONY: help run test build debug bench format lint floors setup setup-test toolchain
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
+
+toolchain:
+	@command -v swift >/dev/null || { echo "A Swift toolchain (6.2 or newer) is needed: see https://www.swift.org/install/linux/" >&2; exit 1; }
+
+setup: toolchain
+	@.ci/install-packages run
+
+setup-test: toolchain
+	@.ci/install-packages test
+
+build: setup ## build the release binary, .build/release/hikyaku
+	swift build -c release --product hikyaku --static-swift-stdlib
+
+debug: setup-test ## build everything for the tests
+	swift build --build-tests
+
+run: build ## install what is missing, build, and run the gateway on its default configuration
+	@echo
+	@echo 'Send your first mail:   .build/release/hikyaku send --config Config/hikyaku.yaml --to you@example.com'
+	@echo 'See what became of it:  .build/release/hikyaku trace --config Config/hikyaku.yaml you@example.com'
+	@echo 'In Django:              EMAIL_HOST = "127.0.0.1"; EMAIL_PORT = 2525'
+	@echo
+	@exec .build/release/hikyaku serve --config Config/hikyaku.yaml
+
+test: debug ## install what is missing, build, and run all tests
+	swift build --explicit-target-dependency-import-check error
+	swift test --skip-build
+	HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" Tests/Crash/run.py --rounds 10
+	@if [ -e Tests/Django/run.py ]; then HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" python3 Tests/Django/run.py; fi
+
+bench: build ## compare with Postfix, side by side (needs the bench of the workshop: BENCH=path)
+	@[ -x $(BENCH)/bench.py ] || { echo "There is no bench at $(BENCH); say where with BENCH=path" >&2; exit 1; }
+	HIKYAKU_BIN=$(CURDIR)/.build/release/hikyaku $(BENCH)/bench.py run --extra $(CURDIR)/Tests/Benchmarks/hikyaku.peer \
+	  --peers postfix-tuned --parts tp,lat --rounds 3 --secs 2 --out .build/bench.jsonl
+	$(BENCH)/bench.py report .build/bench.jsonl
+
+format: ## format all Swift code
+	swift format --in-place --recursive $(SWIFT_FOLDERS)
+
+lint: ## check the format of all Swift code
+	swift format lint --strict --recursive $(SWIFT_FOLDERS)
+
+floors: ## check that no target depends on its own or a higher floor
+	.ci/floors

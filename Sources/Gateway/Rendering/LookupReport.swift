@@ -1,0 +1,50 @@
+import DNSProtocol
+package import DNSResolver
+import HTTPTransport
+import Logging
+import NIOPosix
+
+/// What one DNS source said, as `hikyaku dns lookup` shows it.
+package typealias LookupReport = SourceReport
+
+extension SourceReport {
+    /// Asks the sources of a configuration without a running gateway.
+    package static func ask(_ domain: String, _ configuration: GatewayConfiguration) async -> [SourceReport] {
+        let logger = Logger(label: "dns") { _ in SwiftLogNoOpLogHandler() }
+        let http = CurlClient(
+            configuration: .init(allowedNetworks: GatewayService.networksOfSources(configuration.dns)),
+            logger: logger
+        )
+        let resolver = ResolverChain(
+            configuration: ResolverFactory.configuration(configuration.dns),
+            group: MultiThreadedEventLoopGroup.singleton,
+            https: ResolverFactory.transport(over: http),
+            archive: nil,
+            wallTime: { .now },
+            logger: logger
+        )
+        let reports = await resolver.inspect(domain, types: [.mx, .a, .aaaa])
+        http.shutDown()
+        return reports
+    }
+
+    /// A table, one line a source and record type.
+    package static func table(_ reports: [SourceReport]) -> String {
+        var table = TextTable(rightAligned: [5])
+        table.add("TYPE", "SOURCE", "RESULT", "FLAGS", "TTL", "MS", "RECORDS")
+        for report in reports {
+            let records = report.records.prefix(4).joined(separator: ", ")
+            let more = report.records.count > 4 ? ", and \(report.records.count - 4) more" : ""
+            table.add(
+                report.type,
+                "\(report.source) (\(report.transport))",
+                printable(report.result),
+                report.isAuthenticated ? "ad" : "-",
+                report.timeToLive.map { "\($0)" } ?? "-",
+                "\(report.milliseconds)",
+                printable(records + more)
+            )
+        }
+        return table.text
+    }
+}

@@ -1,0 +1,46 @@
+package import Delivery
+package import MailModel
+
+/// Lists messages, one line a recipient.
+package struct QueueRenderer {
+    private let now: Timestamp
+
+    package init(now: Timestamp) {
+        self.now = now
+    }
+
+    /// A table with a line that counts, or the word that there is nothing.
+    package func render(_ messages: [MessageRecord]) -> String {
+        guard !messages.isEmpty else {
+            return "The queue is empty."
+        }
+        var table = TextTable(rightAligned: [2])
+        table.add("ID", "AGE", "SIZE", "FROM", "TO", "STATE")
+        for message in messages {
+            for recipient in message.recipients {
+                table.add(
+                    "\(message.id)",
+                    humanDuration(self.now - message.arrivedAt),
+                    humanSize(message.size),
+                    message.reversePath.isEmpty ? "<>" : printable(message.reversePath),
+                    printable(recipient.mailbox),
+                    self.state(recipient)
+                )
+            }
+        }
+        let octets = messages.reduce(0) { $0 + $1.size }
+        let noun = messages.count == 1 ? "message" : "messages"
+        return table.text + "\n\(messages.count) \(noun), \(humanSize(octets))"
+    }
+
+    private func state(_ recipient: RecipientRecord) -> String {
+        let failure = recipient.lastFailure.map { " \(printable($0))" } ?? ""
+        switch recipient.state {
+        case .waiting:
+            let due = recipient.dueAt.map { $0 > self.now ? "in \(humanDuration($0 - self.now))" : "now" } ?? "now"
+            return "waiting, due \(due);\(failure)"
+        case .delivered: return "delivered by \(recipient.provider ?? "?")"
+        case .active, .held, .bounced, .expired, .deleted: return "\(recipient.state.rawValue)\(failure)"
+        }
+    }
+}

@@ -1,0 +1,162 @@
+import ArgumentParser
+import Delivery
+import Gateway
+import MailModel
+import SQLiteStore
+
+/// Looks at the queue and changes it.
+struct Queue: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "List and change what is queued.",
+        subcommands: [List.self, Show.self, Flush.self, Hold.self, Release.self, Delete.self],
+        defaultSubcommand: List.self
+    )
+
+    struct List: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(
+            abstract: "List messages that are not finished; works without a running gateway, too."
+        )
+
+        @OptionGroup var options: ConfigurationOptions
+        @Flag(help: "Include finished messages.") var all = false
+        @Flag(help: "Print JSON.") var json = false
+        @Option(help: "The most messages to list.") var limit = 1_000
+
+        func run() async throws {
+            let messages = try await withHistory(self.options) { history in
+                try await history.messages(unfinishedOnly: !self.all, limit: max(1, self.limit))
+            }
+            print(
+                self.json
+                    ? MessageJSON.text(of: messages.map(MessageJSON.init)) : QueueRenderer(now: .now).render(messages)
+            )
+        }
+    }
+
+    struct Show: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Show one message; the same as `hikyaku trace ID`.")
+
+        @OptionGroup var options: ConfigurationOptions
+        @Argument(help: "A queue id.") var id: String
+        @Flag(help: "Print JSON.") var json = false
+
+        func run() async throws {
+            try await showMessages(matching: self.id, self.options, json: self.json)
+        }
+    }
+
+    struct Flush: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Try what waits now.")
+
+        @OptionGroup var change: QueueChange
+
+        func run() async throws {
+            try await self.change.send(.flush, "due now")
+        }
+    }
+
+    struct Hold: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Keep messages from being tried.")
+
+        @OptionGroup var change: QueueChange
+
+        func run() async throws {
+            try await self.change.send(.hold, "held", needsSubject: true)
+        }
+    }
+
+    struct Release: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Let held messages go.")
+
+        @OptionGroup var change: QueueChange
+
+        func run() async throws {
+            try await self.change.send(.release, "released", needsSubject: true)
+        }
+    }
+
+    struct Delete: AsyncParsableCommand {
+        static let configuration = CommandConfiguration(abstract: "Delete messages without a report to anybody.")
+
+        @OptionGroup var change: QueueChange
+
+        func run() async throws {
+            try await self.change.send(.delete, "deleted", needsSubject: true)
+        }
+    }
+}
+
+/// A change of the queue, made by the running gateway.
+struct QueueChange: ParsableArguments {
+    @OptionGroup var options: ConfigurationOptions
+    @Argument(help: "A queue id, a recipient domain, or ALL.") var subject: String?
+    @Flag(help: "Print JSON.") var json = false
+
+    func send(_ verb: ControlRequest.Verb, _ done: String, needsSubject: Bool = false) async throws {
+        guard self.subject != nil || !needsSubject else {
+            throw ValidationError("name a queue id, a recipient domain, or ALL")
+        }
+        let reply = try await askGateway(ControlRequest(verb, subject: self.subject), self.options)
+        let count = reply.count ?? 0
+        print(
+            self.json
+                ? MessageJSON.text(of: ["recipients": count]) : "\(count) recipient\(count == 1 ? "" : "s") \(done)"
+        )
+    }
+}
+
+/// Opens the history of the store for reading, with or without a running gateway.
+func withHistory<Value>(
+    _ options: ConfigurationOptions,
+    _ body: (any History) async throws -> Value
+) async throws -> Value {
+    let configuration = try options.load()
+    do {
+        let history = try HistoryReader(directory: configuration.dataDirectory)
+        defer { history.close() }
+        return try await body(history)
+    } catch let failure as StoreFailure {
+        complain("hikyaku: \(failure)")
+        throw ExitCode(Sysexits.unavailable)
+    }
+}
+
+/// Prints what matches a queue id, a Message-ID or a recipient.
+func showMessages(matching text: String, _ options: ConfigurationOptions, json: Bool) async throws {
+    let messages = try await withHistory(options) { history -> [MessageRecord] in
+        if let id = QueueID(text), let message = try await history.message(id) {
+            return [message]
+        }
+        var found: [MessageRecord] = []
+        for message in try await history.messages(matching: text, limit: 20) {
+            found.append(try await history.message(message.id) ?? message)
+        }
+        return found
+    }
+    guard !messages.isEmpty else {
+        complain("hikyaku: no message with the queue id, Message-ID or recipient \"\(text)\" is known")
+        throw ExitCode(Sysexits.dataError)
+    }
+    let renderer = TraceRenderer(usesColours: usesColours, now: .now)
+    print(
+        json
+            ? MessageJSON.text(of: messages.map(MessageJSON.init))
+            : messages.map(renderer.render).joined(separator: "\n\n")
+    )
+}
+
+/// Sends a request to the running gateway; without one says so and exits with 69 (EX_UNAVAILABLE).
+func askGateway(_ request: ControlRequest, _ options: ConfigurationOptions) async throws -> ControlReply {
+    let configuration = try options.load()
+    do {
+        let reply = try await ControlClient.send(request, to: configuration.controlSocket)
+        if let error = reply.error {
+            complain("hikyaku: \(error)")
+            throw ExitCode(Sysexits.dataError)
+        }
+        return reply
+    } catch let failure as ControlClient.NotRunning {
+        complain("hikyaku: \(failure)")
+        throw ExitCode(Sysexits.unavailable)
+    }
+}

@@ -1,0 +1,50 @@
+import ArgumentParser
+import Gateway
+
+/// Says how the running gateway is.
+struct Status: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(abstract: "Say how the running gateway is.")
+
+    @OptionGroup var options: ConfigurationOptions
+    @Flag(help: "Print JSON.") var json = false
+
+    func run() async throws {
+        guard let status = try await askGateway(ControlRequest(.status), self.options).status else {
+            throw ExitCode(Sysexits.software)
+        }
+        if self.json {
+            print(MessageJSON.text(of: status))
+            return
+        }
+        print("hikyaku \(status.version) on \(status.hostname)")
+        print("listening  \(status.listeners.joined(separator: ", "))")
+        print("chain      \(status.chain.joined(separator: ", "))")
+        print("attempts   \(status.running) running, \(status.waiting) waiting in memory")
+        print(
+            "dns        \(status.dnsSources.map { $0.name + ($0.isHealthy ? "" : " (failing)") }.joined(separator: ", "))"
+        )
+        for breaker in status.breakers {
+            print("closed     \(breaker.name) until \(breaker.until): \(breaker.why)")
+        }
+    }
+}
+
+/// For container health checks.
+struct Health: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Exit 0 when the gateway runs and answers, 1 when not; for container health checks.",
+        discussion: "Does not look at providers or DNS: restarting the gateway would not mend those."
+    )
+
+    @OptionGroup var options: ConfigurationOptions
+
+    func run() async throws {
+        let configuration = try self.options.load()
+        let reply = try? await ControlClient.send(ControlRequest(.status), to: configuration.controlSocket)
+        guard reply?.status != nil else {
+            complain("hikyaku: the gateway does not answer on \(configuration.controlSocket)")
+            throw ExitCode.failure
+        }
+        print("ok")
+    }
+}
