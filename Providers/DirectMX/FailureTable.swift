@@ -207,7 +207,9 @@ enum FailureTable {
         return text.hasSuffix("gsmtp") && !text.contains("content") && !text.contains("virus")
     }
 
-    /// The words of block lists. Texts decide nothing else, and only because many servers say 550 without a code.
+    /// The words of block lists.
+    ///
+    /// Texts decide nothing else, and only because many servers say 550 without a code.
     private static func namesOurAddress(_ reply: Reply) -> Bool {
         guard !reply.isPositive else {
             return false

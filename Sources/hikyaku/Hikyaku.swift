@@ -33,7 +33,7 @@ struct Version: ParsableCommand {
 /// What most commands take.
 struct ConfigurationOptions: ParsableArguments {
     @Option(
-        name: [.short, .customLong("config")],
+        name: [.customShort("c"), .customLong("config")],
         help: "The configuration file (default: $HIKYAKU_CONFIG, /etc/hikyaku/hikyaku.yaml)."
     )
     var path: String?
