@@ -15,6 +15,7 @@ final class FakeExchangerHandler: ChannelInboundHandler {
     private var mail = ""
     private var recipients: [String] = []
     private var isMute = false
+    private var answersGarbage = false
     private var replies = ""
 
     init(state: FakeExchangerState) {
@@ -31,6 +32,10 @@ final class FakeExchangerHandler: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         let bytes = self.unwrapInboundIn(data)
         self.state.record.withLock { $0.reads.append(String(buffer: bytes)) }
+        if self.answersGarbage {
+            context.writeAndFlush(self.wrapOutboundOut(ByteBuffer(string: "this is no TLS\r\n")), promise: nil)
+            return
+        }
         self.buffer += bytes.readableBytesView
         while !self.isMute, self.isReadingContent ? self.readContent(context) : self.readCommand(context) {}
         self.flush(context: context)
@@ -115,8 +120,7 @@ final class FakeExchangerHandler: ChannelInboundHandler {
         self.flush(context: context)
         self.buffer = []
         guard !self.state.script.breaksHandshake else {
-            self.isMute = true
-            context.writeAndFlush(self.wrapOutboundOut(ByteBuffer(string: "this is no TLS\r\n")), promise: nil)
+            self.answersGarbage = true
             return
         }
         self.isEncrypted = true

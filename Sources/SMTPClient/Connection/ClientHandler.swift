@@ -137,18 +137,27 @@ final class ClientHandler: ChannelInboundHandler {
 
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if case .handshakeCompleted? = event as? TLSUserEvent {
-            self.tlsVersion =
-                (try? context.pipeline.syncOperations.handler(type: NIOSSLClientHandler.self))?
-                .tlsVersion?.name
-            self.note(stage: .tls)
-            self.isHandshaking = false
-            if self.hop.tls.isImplicit {
-                self.armTimer(at: .greeting)
-            } else {
-                self.run(self.session.tlsEstablished())
-            }
+            self.handshakeCompleted(context: context)
         }
         context.fireUserInboundEventTriggered(event)
+    }
+
+    private func handshakeCompleted(context: ChannelHandlerContext) {
+        let tls = try? context.pipeline.syncOperations.handler(type: NIOSSLClientHandler.self)
+        if self.hop.tls.isVerified, TLSContexts.name(of: self.hop) != nil {
+            guard let certificate = tls?.peerCertificate, CertificateName.matches(self.hop.host, certificate) else {
+                self.interrupt(.tls("the certificate does not bear the name \(self.hop.host)"))
+                return
+            }
+        }
+        self.tlsVersion = tls?.tlsVersion?.name
+        self.note(stage: .tls)
+        self.isHandshaking = false
+        if self.hop.tls.isImplicit {
+            self.armTimer(at: .greeting)
+        } else {
+            self.run(self.session.tlsEstablished())
+        }
     }
 
     func channelInactive(context: ChannelHandlerContext) {
@@ -178,7 +187,9 @@ final class ClientHandler: ChannelInboundHandler {
         case .wait: self.armTimer(at: self.session.stage)
         case .send(let commands): self.write(commands)
         case .startTLS: self.startTLS()
-        case .ready: self.tell(.ready)
+        case .ready:
+            self.waitEnds = .distantFuture
+            self.tell(.ready)
         case .sendContent:
             self.armTimer(at: .data)
             self.tell(.sendContent)

@@ -87,8 +87,11 @@ final class SMTPConnection: Sendable {
             }.get()
         } catch {
             channel.close(promise: nil)
+            // A connection that is closed already takes no handler; without TLS that is all it can be.
+            let text = Connector.describe(error)
+            let failure = hop.tls.isImplicit ? ClientFailure(.tls, .tls(text)) : ClientFailure(.greeting, .lost(text))
             throw SetUpFailure(
-                failure: ClientFailure(.tls, .tls(Connector.describe(error))),
+                failure: failure,
                 endpoint: connected.endpoint,
                 abandoned: connected.abandoned
             )

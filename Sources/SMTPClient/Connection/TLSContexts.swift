@@ -1,4 +1,4 @@
-import NIOCore
+import MailModel
 import NIOSSL
 import Synchronization
 
@@ -14,11 +14,12 @@ final class TLSContexts: Sendable {
 
     func handler(for hop: NextHop) throws -> NIOSSLClientHandler {
         let context = try self.context(for: hop)
-        // An address has no place in SNI; the certificate must then bear the address itself.
-        if hop.host.hasPrefix("[") || (try? SocketAddress(ipAddress: hop.host, port: 0)) != nil {
-            return try NIOSSLClientHandler(context: context, serverHostname: nil)
-        }
-        return try NIOSSLClientHandler(context: context, serverHostname: hop.host)
+        return try NIOSSLClientHandler(context: context, serverHostname: Self.name(of: hop))
+    }
+
+    /// The name for SNI and the certificate; nil for an address, which the certificate must then bear itself.
+    static func name(of hop: NextHop) -> String? {
+        hop.host.hasPrefix("[") || IPAddress(hop.host) != nil ? nil : hop.host
     }
 
     private func context(for hop: NextHop) throws -> NIOSSLContext {
