@@ -179,11 +179,6 @@ let package = Package(
             swiftSettings: house
         ),
         .testTarget(
-            name: "DNSResolverTests",
-            dependencies: ["DNSResolver", "DNSProtocol", "MailModel", "TestKit", buffer, posix, logging],
-            swiftSettings: house
-        ),
-        .testTarget(
             name: "HTTPTransportTests",
             dependencies: ["HTTPTransport", "DNSProtocol", "MailModel", "TestKit", buffer, posix, tls, logging],
             swiftSettings: house
@@ -222,14 +217,6 @@ let package = Package(
             dependencies: [
                 "Gateway", "Delivery", "DNSProtocol", "SQLiteStore", "SMTPServer", "SMTPProtocol", "MessageFormat",
                 "MailModel", "TestKit", buffer, posix, tls, logging,
-            ],
-            swiftSettings: house
-        ),
-        .testTarget(
-            name: "InteropTests",
-            dependencies: [
-                "Gateway", "DNSResolver", "DNSProtocol", "SMTPClient", "Delivery", "MailModel", "TestKit", buffer,
-                posix, logging,
             ],
             swiftSettings: house
         ),

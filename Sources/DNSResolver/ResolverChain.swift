@@ -65,7 +65,8 @@ package final class ResolverChain: Resolver {
             guard case .mailExchanger(let preference, let host) = data else {
                 return nil
             }
-            return MailExchanger(preference: preference, host: host.description)
+            // In lower case: with compression the answer repeats the mixed case of our own question.
+            return MailExchanger(preference: preference, host: host.key)
         }
     }
 

@@ -58,9 +58,7 @@ extension ProviderLoader {
             }
             return nil
         }
-        // Google shows app passwords in groups of four; they are typed without the spaces.
-        let bare = isGmail ? password.value.split(separator: " ").joined() : password.value
-        return .password(username: username, Secret(bare, origin: password.origin))
+        return .password(username: username, password)
     }
 
     /// `RELAYHOST=[smtp.example.com]:587`, as the Postfix images understand it.

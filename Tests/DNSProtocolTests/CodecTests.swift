@@ -1,0 +1,222 @@
+import DNSProtocol
+import MailModel
+import Testing
+
+@Suite("The DNS codec")
+struct CodecTests {
+    /// A response to `MX gmail.test` with one MX record whose host is compressed, and its question.
+    static let response: [UInt8] =
+        [0x12, 0x34, 0x81, 0xA0, 0, 1, 0, 1, 0, 0, 0, 0]
+        + [5] + Array("gmail".utf8) + [4] + Array("test".utf8) + [0, 0, 15, 0, 1]
+        + [0xC0, 12, 0, 15, 0, 1, 0, 0, 1, 0x2C, 0, 7, 0, 5, 2] + Array("mx".utf8) + [0xC0, 12]
+
+    @Test("reads a response with compressed names")
+    func decodes() throws {
+        let message = try MessageDecoder.decode(Self.response)
+        #expect(message.id == 0x1234)
+        #expect(message.isAuthenticated)
+        let host = try #require(DomainName("mx.gmail.test"))
+        #expect(message.answers.map(\.data) == [.mailExchanger(preference: 5, host)])
+        #expect(message.answers.first?.timeToLive == 300)
+    }
+
+    @Test("what is encoded decodes to the same question", arguments: ["gmail.com", "a.b.c.d.example", "x", "."])
+    func roundTrips(_ text: String) throws {
+        let name = try #require(DomainName(text))
+        for edns in [false, true] {
+            let bytes = QueryEncoder.encode(Question(.mx, name), id: 7, edns: edns)
+            let message = try MessageDecoder.decode(bytes)
+            #expect(message.questions == [Question(.mx, name)])
+            #expect(message.hasEDNS == edns)
+        }
+    }
+
+    @Test(
+        "refuses names that cannot be",
+        arguments: ["a..b", String(repeating: "a", count: 64), "bücher.example", "a b", ".a", "a\\25"]
+    )
+    func refusesNames(_ text: String) {
+        #expect(DomainName(text) == nil)
+    }
+
+    @Test("a compression pointer that does not go backwards is refused, not followed for ever")
+    func refusesLoops() {
+        for target in [12, 13, 28, 200] as [UInt8] {
+            var bytes = Self.response
+            bytes[28] = 0xC0
+            bytes[29] = target
+            if target != 12 {
+                #expect(throws: DNSFormatError.self) { try MessageDecoder.decode(bytes) }
+            }
+        }
+        let selfPointer: [UInt8] = [0, 1, 0x81, 0x80, 0, 1, 0, 0, 0, 0, 0, 0, 0xC0, 12, 0, 1, 0, 1]
+        #expect(throws: DNSFormatError.badName) { try MessageDecoder.decode(selfPointer) }
+    }
+
+    @Test("no truncation and no mutation of a message traps", arguments: 1...40)
+    func neverTraps(_ seed: UInt64) {
+        var random = seed &* 0x9E37_79B9_7F4A_7C15 | 1
+        func next(_ bound: Int) -> Int {
+            random ^= random << 13
+            random ^= random >> 7
+            random ^= random << 17
+            return Int(random % UInt64(bound))
+        }
+        for length in 0..<Self.response.count {
+            _ = try? MessageDecoder.decode(Array(Self.response.prefix(length)))
+        }
+        for _ in 0..<500 {
+            var bytes = Self.response + (0..<next(60)).map { _ in UInt8(next(256)) }
+            for _ in 0...next(8) {
+                bytes[next(bytes.count)] = UInt8(next(256))
+            }
+            _ = try? MessageDecoder.decode(bytes)
+        }
+    }
+}
+
+@Suite("What a response means")
+struct InterpretationTests {
+    private let question = DomainName("gmail.test").map { Question(.mx, $0) }
+
+    private func read(_ change: (inout DNSMessage) -> Void, id: UInt16 = 0x1234) throws -> Interpretation? {
+        var message = try MessageDecoder.decode(CodecTests.response)
+        change(&message)
+        return Interpretation(message, to: try #require(self.question), id: id, sentEDNS: true)
+    }
+
+    @Test("a forged answer is no answer: other id, other question, not a response")
+    func ignoresForgeries() throws {
+        #expect(try self.read({ _ in }, id: 1) == nil)
+        #expect(try self.read { $0.isResponse = false } == nil)
+        let other = try #require(DomainName("other.test"))
+        #expect(try self.read { $0.questions = [Question(.mx, other)] } == nil)
+        #expect(try self.read { $0.questions[0].type = .a } == nil)
+    }
+
+    struct Row: Sendable, CustomTestStringConvertible {
+        let testDescription: String
+        let code: ResponseCode
+        var hasAnswers = false
+        var isTruncated = false
+        let expected: Interpretation
+    }
+
+    @Test(
+        "tells the ways of not answering apart",
+        arguments: [
+            Row(testDescription: "SERVFAIL", code: .serverFailure, expected: .failed("SERVFAIL")),
+            Row(testDescription: "REFUSED", code: .refused, expected: .failed("REFUSED")),
+            Row(testDescription: "FORMERR to EDNS", code: .formatError, expected: .rejectsEDNS),
+            Row(testDescription: "NXDOMAIN", code: .noSuchName, expected: .noSuchName(timeToLive: 30)),
+            Row(testDescription: "NODATA", code: .noError, expected: .noData(timeToLive: 30)),
+            Row(testDescription: "truncated", code: .noError, isTruncated: true, expected: .truncated),
+        ]
+    )
+    func interprets(_ row: Row) throws {
+        let meaning = try self.read { message in
+            message.code = row.code
+            message.isTruncated = row.isTruncated
+            if !row.hasAnswers {
+                message.answers = []
+            }
+        }
+        #expect(meaning == row.expected)
+    }
+}
+
+@Suite("The lookup machine")
+struct LookupMachineTests {
+    private let records = Interpretation.records([.text([])], timeToLive: 60)
+    private let negative = Interpretation.noSuchName(timeToLive: 60)
+
+    @Test("a failure is followed by the next source at once; the first records win")
+    func goesOn() {
+        var machine = LookupMachine(sourceCount: 3, confirmsNegative: true)
+        #expect(machine.start() == [.ask(0), .armHeadStart])
+        #expect(machine.answered(0, .failed("SERVFAIL")) == [.ask(1), .armHeadStart])
+        #expect(machine.answered(1, self.records) == [.finish(.answer(1, self.records))])
+        #expect(machine.answered(2, self.records).isEmpty)
+    }
+
+    @Test("a silent source is joined by the next one after the head start")
+    func joins() {
+        var machine = LookupMachine(sourceCount: 2, confirmsNegative: true)
+        _ = machine.start()
+        #expect(machine.headStartElapsed() == [.ask(1)])
+        #expect(machine.answered(1, self.records) == [.finish(.answer(1, self.records))])
+    }
+
+    @Test("a lone NXDOMAIN is not believed while there is a second source, and the second one's records win")
+    func confirmsNegative() {
+        var machine = LookupMachine(sourceCount: 2, confirmsNegative: true)
+        _ = machine.start()
+        #expect(machine.answered(0, self.negative) == [.ask(1)])
+        #expect(machine.answered(1, self.records) == [.finish(.answer(1, self.records))])
+    }
+
+    @Test("two that agree are believed; the milder word stands when they differ")
+    func believesTwo() {
+        var machine = LookupMachine(sourceCount: 3, confirmsNegative: true)
+        _ = machine.start()
+        _ = machine.answered(0, self.negative)
+        let mild = Interpretation.noData(timeToLive: 5)
+        #expect(machine.answered(1, mild) == [.finish(.answer(1, mild))])
+    }
+
+    @Test("a negative answer that nobody confirms, since the others fail, bounces nobody")
+    func doubtsTheLonely() {
+        var machine = LookupMachine(sourceCount: 2, confirmsNegative: true)
+        _ = machine.start()
+        _ = machine.answered(0, self.negative)
+        #expect(machine.answered(1, .failed("no answer")) == [.finish(.unavailable)])
+    }
+
+    @Test("with one source only, its negative answer is all there is")
+    func believesTheOnlyOne() {
+        var machine = LookupMachine(sourceCount: 1, confirmsNegative: true)
+        _ = machine.start()
+        #expect(machine.answered(0, self.negative) == [.finish(.answer(0, self.negative))])
+    }
+
+    @Test("without sources, and at the deadline, the answer is that there is none")
+    func ends() {
+        var none = LookupMachine(sourceCount: 0, confirmsNegative: true)
+        #expect(none.start() == [.finish(.unavailable)])
+        var slow = LookupMachine(sourceCount: 1, confirmsNegative: true)
+        _ = slow.start()
+        #expect(slow.deadlineReached() == [.finish(.unavailable)])
+    }
+}
+
+@Suite("DNS sources and resolv.conf")
+struct SourceTests {
+    @Test(
+        "reads the forms that operators write",
+        arguments: [
+            ("system", "system"), ("8.8.8.8", "8.8.8.8"), ("8.8.8.8:5353", "8.8.8.8:5353"),
+            ("[2001:db8::1]:5353", "[2001:db8::1]:5353"), ("2001:db8::1", "2001:db8::1"),
+            ("https://1.1.1.1/dns-query", "https://1.1.1.1/dns-query"),
+            ("https://dns.google@8.8.8.8/dns-query", "https://dns.google@8.8.8.8/dns-query"),
+        ]
+    )
+    func reads(_ text: String, _ expected: String) throws {
+        #expect(try DNSSource(text).description == expected)
+    }
+
+    @Test(
+        "says what is wrong with the rest",
+        arguments: ["", "8.8.8", "https://dns.google/dns-query", "1.1.1.1:0", "[::1"]
+    )
+    func refuses(_ text: String) {
+        #expect(throws: DNSSourceError.self) { try DNSSource(text) }
+    }
+
+    @Test("takes the servers of resolv.conf and nothing else")
+    func readsResolvConf() {
+        let text =
+            "# ExtServers: [8.8.8.8]\nnameserver 127.0.0.11\nsearch .\noptions edns0\nnameserver fe80::1%eth0\nnameserver x\n"
+        #expect(ResolvConf(text).servers.map(\.description) == ["127.0.0.11", "fe80::1"])
+        #expect(ResolvConf("").servers.isEmpty)
+    }
+}
