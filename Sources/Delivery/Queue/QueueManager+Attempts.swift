@@ -158,6 +158,43 @@ extension QueueManager {
         return (new, plan)
     }
 
+    /// Gives back what was never begun, so that the next start does not take it for interrupted.
+    func parkWaiting() async {
+        let works = self.state.withLock { state in
+            var works: [Work] = []
+            while let (lane, work) = state.ready.next() {
+                state.ready.finish(lane)
+                works.append(work)
+            }
+            return works
+        }
+        await withDiscardingTaskGroup { group in
+            for work in works {
+                group.addTask { await self.park(work) }
+            }
+        }
+    }
+
+    private func park(_ work: Work) async {
+        let now = self.clock.wallTime
+        let updates = work.recipients.map { recipient in
+            RecipientUpdate(
+                recipient: recipient.number,
+                state: .waiting(dueAt: now),
+                progress: recipient.progress,
+                lastFailure: nil
+            )
+        }
+        let result = AttemptResult(
+            start: work.start,
+            finishedAt: now,
+            report: AttemptReport(failure: .notMade, for: work.recipients),
+            updates: updates,
+            move: Failure.notMade.text
+        )
+        _ = await self.record(result)
+    }
+
     /// Writes the result, again and again while the store fails; false when the process is ending before it could.
     func record(_ result: AttemptResult) async -> Bool {
         while true {
@@ -166,6 +203,10 @@ extension QueueManager {
                 return true
             } catch {
                 self.events.storeTrouble(error)
+                guard error.kind != .missing else {
+                    // Deleted meanwhile: there is nothing to write the outcome to.
+                    return false
+                }
                 guard (try? await self.clock.sleep(for: .seconds(1))) != nil else {
                     // Cancelled: the next start finds the attempt begun and without an end, and treats it so.
                     return false
@@ -173,6 +214,17 @@ extension QueueManager {
             }
         }
     }
+}
+
+extension Failure {
+    fileprivate static let notMade = Failure(
+        .transient,
+        .local,
+        .resolve,
+        status: EnhancedStatusCode(4, 3, 2),
+        text: "not begun: the gateway was stopping",
+        reason: .interrupted
+    )
 }
 
 extension RecipientUpdate.State {

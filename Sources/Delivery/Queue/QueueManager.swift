@@ -87,11 +87,12 @@ package final class QueueManager: Sendable {
                 group.addTask { await self.work() }
             }
         }
+        await self.parkWaiting()
     }
 
     /// Begins nothing new; attempts that run are left to end.
     ///
-    /// What waits in memory stays leased until the process ends, and is due at the next start.
+    /// What waits in memory is given back to the store when `run` ends, and is due at the next start.
     package func stop() {
         let idle = self.state.withLock { state in
             state.isStopping = true

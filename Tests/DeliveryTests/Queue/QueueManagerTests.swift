@@ -229,6 +229,16 @@ struct QueueManagerTests {
         #expect(direct.attempts.isEmpty)
     }
 
+    @Test("what was planned but never begun when the gateway stops is given back as due, without a doubt about it")
+    func parksWhatNeverBegan() async throws {
+        let manager = self.manager([ScriptedProvider(accepting: "direct")])
+        let id = self.submit(1, to: ["a@x.test"], manager)
+        manager.stop()
+        try await manager.run()
+        #expect(self.states(id) == [.waiting(dueAt: self.clock.wallTime)])
+        #expect(self.store.results.map(\.move) == ["not begun: the gateway was stopping"])
+    }
+
     @Test("when a breaker closes, what waited goes at once")
     func releasesWhatWaited() async throws {
         let direct = ScriptedProvider("direct") { attempt, _ in
