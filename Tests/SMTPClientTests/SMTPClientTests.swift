@@ -146,6 +146,25 @@ struct SMTPClientTests {
         }
     }
 
+    @Test("a server that refuses and closes in one breath is heard, each time")
+    func lastWord() async throws {
+        var script = FakeExchangerScript()
+        script.always[.greeting] = .lastWord("554 5.7.1 go away")
+        try await FakeExchanger.run(script) { exchanger in
+            let hop = self.fixture.hop(to: exchanger)
+            for _ in 0..<100 {
+                let failures = await withTaskGroup(of: ClientFailure?.self) { group in
+                    for _ in 0..<4 {
+                        group.addTask { await self.fixture.deliver(over: hop).results.first?.failure }
+                    }
+                    return await group.reduce(into: []) { $0.append($1) }
+                }
+                let refusal = ClientFailure(.greeting, .reply(Reply(554, .init(5, 7, 1), "go away")))
+                #expect(failures.allSatisfy { $0 == refusal }, "\(failures)")
+            }
+        }
+    }
+
     @Test("the deadline of the attempt ends a wait that its stage would allow")
     func deadline() async throws {
         var script = FakeExchangerScript()

@@ -185,6 +185,12 @@ final class FakeExchangerHandler: ChannelInboundHandler {
         case .reply(let text):
             self.replies += text + "\r\n"
             return text
+        case .lastWord(let text):
+            self.replies += text + "\r\n"
+            self.flush(context: context)
+            self.isMute = true
+            context.close(promise: nil)
+            return text
         case .drop:
             self.flush(context: context)
             self.isMute = true

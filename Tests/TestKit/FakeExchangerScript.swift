@@ -7,6 +7,8 @@ package struct FakeExchangerScript: Sendable {
     package enum Fault: Hashable, Sendable {
         /// Answer this instead; several lines are parted by CRLF.
         case reply(String)
+        /// Answer this instead and close in the same breath.
+        case lastWord(String)
         /// Close without an answer.
         case drop
         /// Never answer.

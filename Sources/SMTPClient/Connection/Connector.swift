@@ -6,8 +6,12 @@ import NIOPosix
 ///
 /// Confined to its event loop, hence neither `Sendable` nor locked.
 final class Connector {
+    /// Adds the handlers of a new channel, before it connects; gives the last of them.
+    typealias SetUp = @Sendable (any Channel) throws -> ClientHandler
+
     struct Connected: Sendable {
         var channel: any Channel
+        var handler: NIOLoopBound<ClientHandler>
         var endpoint: SMTPEndpoint
         /// The addresses that failed before.
         var abandoned: [AbandonedEndpoint]
@@ -25,23 +29,33 @@ final class Connector {
     private var isDone = false
     private var timer: Scheduled<Void>?
     private let timeout: TimeAmount
+    private let setUp: SetUp
     private let headStart = TimeAmount.milliseconds(250)
 
-    private init(to endpoints: [SMTPEndpoint], timeout: TimeAmount, on eventLoop: any EventLoop) {
+    private init(
+        to endpoints: [SMTPEndpoint],
+        timeout: TimeAmount,
+        on eventLoop: any EventLoop,
+        setUp: @escaping SetUp
+    ) {
+        self.setUp = setUp
         self.eventLoop = eventLoop
         self.promise = eventLoop.makePromise()
         self.waiting = endpoints[...]
         self.timeout = timeout
     }
 
-    /// Gives a channel that reads nothing yet, so that its handlers can be added in peace.
+    /// Gives a channel whose handlers have been there from its first octet on.
+    ///
+    /// A server may greet and close in one breath; a handler that came later would not hear it.
     static func connect(
         to endpoints: [SMTPEndpoint],
         timeout: TimeAmount,
-        on eventLoop: any EventLoop
+        on eventLoop: any EventLoop,
+        setUp: @escaping SetUp
     ) async throws -> Connected {
         try await eventLoop.flatSubmit {
-            let connector = Connector(to: endpoints, timeout: timeout, on: eventLoop)
+            let connector = Connector(to: endpoints, timeout: timeout, on: eventLoop, setUp: setUp)
             connector.startNext()
             return connector.promise.futureResult
         }.get()
@@ -59,13 +73,18 @@ final class Connector {
             return
         }
         let bound = NIOLoopBound(self, eventLoop: self.eventLoop)
+        let handler = NIOLoopBoundBox<ClientHandler?>(nil, eventLoop: self.eventLoop)
         ClientBootstrap(group: self.eventLoop)
             .connectTimeout(self.timeout)
-            .channelOption(.autoRead, value: false)
             .channelOption(.socketOption(.tcp_nodelay), value: 1)
+            .channelInitializer { [setUp] channel in
+                channel.eventLoop.makeCompletedFuture {
+                    handler.value = try setUp(channel)
+                }
+            }
             .connect(to: address)
             .whenComplete { result in
-                bound.value.completed(endpoint, result)
+                bound.value.completed(endpoint, result, handler: handler.value)
             }
         if !self.waiting.isEmpty {
             self.timer = self.eventLoop.scheduleTask(in: self.headStart) {
@@ -74,14 +93,26 @@ final class Connector {
         }
     }
 
-    private func completed(_ endpoint: SMTPEndpoint, _ result: Result<any Channel, any Error>) {
+    private func completed(
+        _ endpoint: SMTPEndpoint,
+        _ result: Result<any Channel, any Error>,
+        handler: ClientHandler?
+    ) {
         switch result {
-        case .success(let channel) where self.isDone:
-            channel.close(promise: nil)
         case .success(let channel):
+            guard !self.isDone, let handler else {
+                channel.close(promise: nil)
+                return
+            }
             self.isDone = true
             self.timer?.cancel()
-            self.promise.succeed(Connected(channel: channel, endpoint: endpoint, abandoned: self.abandoned))
+            let connected = Connected(
+                channel: channel,
+                handler: NIOLoopBound(handler, eventLoop: self.eventLoop),
+                endpoint: endpoint,
+                abandoned: self.abandoned
+            )
+            self.promise.succeed(connected)
         case .failure(let error):
             self.failed(endpoint, Self.describe(error))
         }

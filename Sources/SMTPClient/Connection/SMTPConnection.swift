@@ -22,16 +22,11 @@ final class SMTPConnection: Sendable {
     /// Octets of file content that are read, stuffed and written at a time.
     private static let blockSize = 128 * 1024
 
-    private init(
-        _ connected: Connector.Connected,
-        handler: NIOLoopBound<ClientHandler>,
-        facts: Facts,
-        connectTime: Duration
-    ) {
+    private init(_ connected: Connector.Connected, facts: Facts, connectTime: Duration) {
         self.channel = connected.channel
         self.endpoint = connected.endpoint
         self.abandoned = connected.abandoned
-        self.handler = handler
+        self.handler = connected.handler
         self.tls = facts.tls
         self.mechanism = facts.mechanism
         self.maximumRecipients = facts.maximumRecipients
@@ -62,9 +57,6 @@ final class SMTPConnection: Sendable {
             let cause = ClientFailure.Cause.local("cannot read the secret of \(hop.credentials?.username ?? "")")
             throw SetUpFailure(failure: ClientFailure(.auth, cause))
         }
-        let began = ContinuousClock.now
-        let connected = try await Self.connect(to: hop, at: endpoints, until: deadline, on: eventLoop)
-        let connectTime = ContinuousClock.now - began
         let configuration = ClientSession.Configuration(
             name: hop.heloName,
             startTLS: startTLS,
@@ -73,40 +65,35 @@ final class SMTPConnection: Sendable {
             allowsClearTextLogin: hop.allowsClearTextLogin,
             refusesOwnName: hop.refusesOwnName
         )
-        let channel = connected.channel
-        let bound: NIOLoopBound<ClientHandler>
-        do {
-            bound = try await eventLoop.submit {
-                let session = ClientSession(configuration)
-                let handler = ClientHandler(session: session, hop: hop, contexts: contexts, until: deadline)
-                if hop.tls.isImplicit {
-                    try channel.pipeline.syncOperations.addHandler(contexts.handler(for: hop))
-                }
-                try channel.pipeline.syncOperations.addHandler(handler)
-                return NIOLoopBound(handler, eventLoop: eventLoop)
-            }.get()
-        } catch {
-            channel.close(promise: nil)
-            // A connection that is closed already takes no handler; without TLS that is all it can be.
-            let text = Connector.describe(error)
-            let failure = hop.tls.isImplicit ? ClientFailure(.tls, .tls(text)) : ClientFailure(.greeting, .lost(text))
-            throw SetUpFailure(
-                failure: failure,
-                endpoint: connected.endpoint,
-                abandoned: connected.abandoned
-            )
+        if hop.tls.isImplicit {
+            do {
+                _ = try contexts.handler(for: hop)
+            } catch {
+                throw SetUpFailure(failure: ClientFailure(.tls, .tls(Connector.describe(error))))
+            }
         }
-        channel.setOption(.autoRead, value: true).whenFailure { _ in channel.close(promise: nil) }
+        let began = ContinuousClock.now
+        let connected = try await Self.connect(to: hop, at: endpoints, until: deadline, on: eventLoop) { channel in
+            let session = ClientSession(configuration)
+            let handler = ClientHandler(session: session, hop: hop, contexts: contexts, until: deadline)
+            if hop.tls.isImplicit {
+                try channel.pipeline.syncOperations.addHandler(contexts.handler(for: hop))
+            }
+            try channel.pipeline.syncOperations.addHandler(handler)
+            return handler
+        }
+        let connectTime = ContinuousClock.now - began
+        let handler = connected.handler
         let event = await withTaskCancellationHandler {
-            await Self.wait(for: bound, on: eventLoop) { _ in }
+            await Self.wait(for: handler, on: eventLoop) { _ in }
         } onCancel: {
-            eventLoop.execute { bound.value.cancel() }
+            eventLoop.execute { handler.value.cancel() }
         }
         if case .failed(let failure) = event {
             throw SetUpFailure(failure: failure, endpoint: connected.endpoint, abandoned: connected.abandoned)
         }
-        let facts = await Self.facts(of: bound, hop: hop, on: eventLoop)
-        return SMTPConnection(connected, handler: bound, facts: facts, connectTime: connectTime)
+        let facts = await Self.facts(of: handler, hop: hop, on: eventLoop)
+        return SMTPConnection(connected, facts: facts, connectTime: connectTime)
     }
 
     /// Why no connection came about, and whose fault it was.
@@ -321,12 +308,13 @@ final class SMTPConnection: Sendable {
         to hop: NextHop,
         at endpoints: [SMTPEndpoint],
         until deadline: NIODeadline,
-        on eventLoop: any EventLoop
+        on eventLoop: any EventLoop,
+        setUp: @escaping Connector.SetUp
     ) async throws(SetUpFailure) -> Connector.Connected {
         let left = max(deadline - .now(), .milliseconds(1))
         do {
             let timeout = min(hop.timeouts.wait(at: .connect), left)
-            return try await Connector.connect(to: endpoints, timeout: timeout, on: eventLoop)
+            return try await Connector.connect(to: endpoints, timeout: timeout, on: eventLoop, setUp: setUp)
         } catch let exhausted as Connector.Exhausted {
             let reasons = exhausted.abandoned.map { "\($0.endpoint.socketText) \($0.reason)" }
             let text = reasons.isEmpty ? "no address" : reasons.joined(separator: ", ")
