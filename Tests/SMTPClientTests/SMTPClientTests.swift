@@ -160,7 +160,7 @@ struct SMTPClientTests {
                     return await group.reduce(into: []) { $0.append($1) }
                 }
                 let refusal = ClientFailure(.greeting, .reply(Reply(554, .init(5, 7, 1), "go away")))
-                #expect(failures.allSatisfy { $0 == refusal }, "\(failures)")
+                try #require(failures.allSatisfy { $0 == refusal }, "\(failures)")
             }
         }
     }
