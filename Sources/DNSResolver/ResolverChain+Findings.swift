@@ -30,6 +30,16 @@ extension SourceObservation {
         )
     }
 
+    /// A source that had said nothing when the lookup was over.
+    static func silent(_ question: Question, _ source: DNSSource, for elapsed: Duration) -> SourceObservation {
+        SourceObservation(
+            source: source.description,
+            question: question.description,
+            result: "no answer yet",
+            elapsed: elapsed
+        )
+    }
+
     static func cached(_ question: Question, _ interpretation: Interpretation) -> SourceObservation {
         SourceObservation(
             source: "cache",

@@ -31,7 +31,7 @@ package final class ResolverChain: Resolver {
     let configuration: ResolverConfiguration
     let client: SourceClient
     let health = SourceHealth()
-    private let system: SystemServers
+    let system: SystemServers
     private let cache: AnswerCache
     private let archive: (any AnswerArchive)?
     private let wallTime: @Sendable () -> Timestamp
@@ -189,87 +189,12 @@ extension ResolverChain {
         }
         return finding
     }
-
-    private enum Event: Sendable {
-        case answer(Int, SourceClient.Answer)
-        case headStartElapsed
-        case deadline
-        case cancelled
-    }
-
-    /// Drives the lookup machine with real sources.
-    private func ask(_ question: Question, confirmsNegative: Bool) async -> Finding {
-        let sources = self.health.ordered(self.expandedSources())
-        let confirms = confirmsNegative && !self.configuration.believesLoneNegative
-        var machine = LookupMachine(sourceCount: sources.count, confirmsNegative: confirms)
-        var observations: [SourceObservation] = []
-        return await withTaskGroup(of: Event.self) { group in
-            group.addTask { await Self.sleep(self.configuration.lookupTimeout, then: .deadline) }
-            var actions = machine.start()
-            while true {
-                for action in actions {
-                    switch action {
-                    case .ask(let index):
-                        let source = sources[index]
-                        group.addTask { .answer(index, await self.ask(question, of: source)) }
-                    case .armHeadStart:
-                        group.addTask { await Self.sleep(self.configuration.headStart, then: .headStartElapsed) }
-                    case .finish(let verdict):
-                        group.cancelAll()
-                        return Finding(interpretation: verdict.interpretation, observations: observations)
-                    }
-                }
-                guard let event = await group.next() else {
-                    return Finding(observations: observations)
-                }
-                switch event {
-                case .answer(let index, let answer):
-                    observations.append(.told(question, by: sources[index], answer))
-                    actions = self.receive(question, answer, index, of: sources[index], &machine)
-                case .headStartElapsed:
-                    actions = machine.headStartElapsed()
-                case .deadline:
-                    actions = machine.deadlineReached()
-                case .cancelled:
-                    actions = []
-                }
-            }
-        }
-    }
-
-    private func receive(
-        _ question: Question,
-        _ answer: SourceClient.Answer,
-        _ index: Int,
-        of source: DNSSource,
-        _ machine: inout LookupMachine
-    ) -> [LookupMachine.Action] {
-        self.health.record(answer, of: source)
-        if answer.interpretation.hasRecords, let bytes = answer.bytes {
-            self.remember(question, bytes, from: source)
-        }
-        return machine.answered(index, answer.interpretation)
-    }
-
-    func ask(_ question: Question, of source: DNSSource) async -> SourceClient.Answer {
-        await self.client.ask(
-            question,
-            of: source,
-            edns: self.health.usesEDNS(source),
-            timeout: self.configuration.sourceTimeout
-        )
-    }
-
-    private static func sleep(_ duration: Duration, then event: Event) async -> Event {
-        // Cancelled when the lookup is over before.
-        (try? await Task.sleep(for: duration)) == nil ? .cancelled : event
-    }
 }
 
 // MARK: - The archive
 
 extension ResolverChain {
-    private func remember(_ question: Question, _ bytes: [UInt8], from source: DNSSource) {
+    func remember(_ question: Question, _ bytes: [UInt8], from source: DNSSource) {
         guard let archive = self.archive, self.configuration.serveStale > .zero else {
             return
         }
