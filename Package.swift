@@ -184,6 +184,11 @@ let package = Package(
             swiftSettings: house
         ),
         .testTarget(
+            name: "DNSResolverTests",
+            dependencies: ["DNSResolver", "DNSProtocol", "MailModel", "TestKit", buffer, posix, logging],
+            swiftSettings: house
+        ),
+        .testTarget(
             name: "SQLiteStoreTests",
             dependencies: ["SQLiteStore", "Delivery", "DNSProtocol", "MailModel", "TestKit", buffer, grdb, logging],
             swiftSettings: house
@@ -209,6 +214,14 @@ let package = Package(
             dependencies: [
                 "HTTPAPI", "HTTPTransport", "MessageFormat", "Delivery", "DNSProtocol", "MailModel", "TestKit", buffer,
                 logging,
+            ],
+            swiftSettings: house
+        ),
+        .testTarget(
+            name: "InteropTests",
+            dependencies: [
+                "DNSResolver", "DNSProtocol", "SMTPClient", "SMTPProtocol", "Delivery", "MailModel", "TestKit", buffer,
+                posix, logging,
             ],
             swiftSettings: house
         ),

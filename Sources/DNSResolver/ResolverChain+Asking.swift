@@ -16,7 +16,7 @@ extension ResolverChain {
         let sources = self.health.ordered(self.expandedSources())
         let confirms = confirmsNegative && !self.configuration.believesLoneNegative
         var machine = LookupMachine(sourceCount: sources.count, confirmsNegative: confirms)
-        var observations = self.emptySystem(question)
+        var story: [Int: SourceObservation] = [:]
         var pending: [Int: ContinuousClock.Instant] = [:]
         let (events, sink) = AsyncStream.makeStream(of: Event.self)
         var timers = [Self.after(self.configuration.lookupTimeout, .deadline, to: sink)]
@@ -28,7 +28,7 @@ extension ResolverChain {
             switch event {
             case .answer(let index, let answer):
                 pending[index] = nil
-                observations.append(.told(question, by: sources[index], answer))
+                story[index] = .told(question, by: sources[index], answer)
                 actions = machine.answered(index, answer.interpretation)
             case .headStartElapsed:
                 actions = machine.headStartElapsed()
@@ -37,9 +37,10 @@ extension ResolverChain {
             }
             verdict = self.obey(actions, question, sources, &pending, &timers, sink)
         }
-        for (index, askedAt) in pending.sorted(by: { $0.key < $1.key }) {
-            observations.append(.silent(question, sources[index], for: .now - askedAt))
+        for (index, askedAt) in pending {
+            story[index] = .silent(question, sources[index], for: .now - askedAt)
         }
+        let observations = self.emptySystem(question) + story.sorted { $0.key < $1.key }.map(\.value)
         return Finding(interpretation: verdict?.interpretation, observations: observations)
     }
 

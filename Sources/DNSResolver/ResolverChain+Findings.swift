@@ -5,7 +5,7 @@ extension Interpretation {
     var hasRecords: Bool {
         switch self {
         case .records: true
-        case .noData, .noSuchName, .failed, .rejectsEDNS, .truncated: false
+        case .noData, .noSuchName, .failed, .rejectsEDNS, .truncated, .otherCase: false
         }
     }
 }
@@ -72,7 +72,7 @@ extension ResolverChain.Finding {
             lookup = .noData(timeToLive: .seconds(timeToLive))
         case .noSuchName(let timeToLive):
             lookup = .noSuchName(timeToLive: .seconds(timeToLive))
-        case .failed, .rejectsEDNS, .truncated, nil:
+        case .failed, .rejectsEDNS, .truncated, .otherCase, nil:
             lookup = .unavailable(self.unavailability)
         }
         return Resolution(lookup: lookup, observations: self.observations, staleAge: self.staleAge)

@@ -230,7 +230,12 @@ extension ResolverChain {
         let age = max(.zero, self.wallTime() - answer.receivedAt)
         // What cannot be decoded any more is as good as not there.
         guard age <= self.configuration.serveStale, let message = try? MessageDecoder.decode(answer.message),
-            let interpretation = Interpretation(message, to: question, id: message.id, sentEDNS: false),
+            let interpretation = Interpretation(
+                message,
+                to: message.question(equalTo: question),
+                id: message.id,
+                sentEDNS: false
+            ),
             interpretation.hasRecords
         else {
             return nil

@@ -30,6 +30,11 @@ package struct DNSMessage: Hashable, Sendable {
     package var authorities: [ResourceRecord]
     /// The server answered with an OPT record (RFC 6891).
     package var hasEDNS: Bool
+
+    /// The question as this message repeats it, if it is the same but for its case; else the one given.
+    package func question(equalTo question: Question) -> Question {
+        self.questions.first { $0 == question } ?? question
+    }
 }
 
 /// Octets that are not a DNS message.

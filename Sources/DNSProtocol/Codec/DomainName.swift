@@ -95,6 +95,11 @@ package struct DomainName: Hashable, Sendable, CustomStringConvertible {
         }
     }
 
+    /// Whether this is the same name in the same case, octet for octet.
+    package func isIdentical(to other: DomainName) -> Bool {
+        self.labels.elementsEqual(other.labels) { $0.elementsEqual($1) }
+    }
+
     package static func == (left: DomainName, right: DomainName) -> Bool {
         left.labels.count == right.labels.count
             && zip(left.labels, right.labels).allSatisfy { $0.elementsEqual($1) { lowered($0) == lowered($1) } }

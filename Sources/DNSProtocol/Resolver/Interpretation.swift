@@ -8,6 +8,8 @@ package enum Interpretation: Sendable, Hashable {
     /// The server does not understand EDNS: ask again without.
     case rejectsEDNS
     case truncated
+    /// The question came back in another case: a forger's guess, or a server that folds names; ask over TCP, where none forges.
+    case otherCase
 
     /// The most CNAME records that are followed.
     private static let aliasLimit = 12
@@ -36,6 +38,10 @@ package enum Interpretation: Sendable, Hashable {
             message.questions[0].name == question.name
         else {
             return nil
+        }
+        guard message.questions[0].name.isIdentical(to: question.name) else {
+            self = .otherCase
+            return
         }
         self.init(matched: message, to: question, sentEDNS: sentEDNS)
     }

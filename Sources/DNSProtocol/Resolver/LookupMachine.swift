@@ -55,7 +55,7 @@ package struct LookupMachine: Sendable {
             return self.finish(.answer(index, interpretation))
         case .noData, .noSuchName:
             return self.receiveNegative(index, interpretation)
-        case .failed, .rejectsEDNS, .truncated:
+        case .failed, .rejectsEDNS, .truncated, .otherCase:
             return self.goOn()
         }
     }
@@ -115,20 +115,21 @@ extension Interpretation {
         case .failed(let text): text
         case .rejectsEDNS: "FORMERR"
         case .truncated: "truncated"
+        case .otherCase: "case not repeated"
         }
     }
 
     package var isUsable: Bool {
         switch self {
         case .records, .noData, .noSuchName: true
-        case .failed, .rejectsEDNS, .truncated: false
+        case .failed, .rejectsEDNS, .truncated, .otherCase: false
         }
     }
 
     fileprivate var isNoData: Bool {
         switch self {
         case .noData: true
-        case .records, .noSuchName, .failed, .rejectsEDNS, .truncated: false
+        case .records, .noSuchName, .failed, .rejectsEDNS, .truncated, .otherCase: false
         }
     }
 }

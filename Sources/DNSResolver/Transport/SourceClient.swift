@@ -66,11 +66,13 @@ struct SourceClient: Sendable {
             answer = await self.askDatagram(question, exchange, edns: false, timeout: timeout / 2)
             answer.withoutEDNS = answer.interpretation.isUsable
         }
-        guard answer.interpretation == .truncated else {
+        let reason = answer.interpretation
+        guard reason == .truncated || reason == .otherCase else {
             return answer
         }
         let stream = StreamExchange(group: self.group, server: server)
-        return await self.askStream(question, stream, edns: edns && !answer.withoutEDNS, timeout: timeout)
+        let usesEDNS = edns && !answer.withoutEDNS
+        return await self.askStream(question, stream, because: reason.summary, edns: usesEDNS, timeout: timeout)
     }
 
     private func askDatagram(
@@ -97,6 +99,7 @@ struct SourceClient: Sendable {
     private func askStream(
         _ question: Question,
         _ exchange: StreamExchange,
+        because reason: String,
         edns: Bool,
         timeout: Duration
     ) async -> Answer {
@@ -110,7 +113,7 @@ struct SourceClient: Sendable {
             }
             return answer
         } catch {
-            return .failure("truncated, TCP: \(error.summary(after: timeout))", transport: "tcp")
+            return .failure("\(reason), TCP: \(error.summary(after: timeout))", transport: "tcp")
         }
     }
 
@@ -151,7 +154,9 @@ extension SourceClient.Answer {
     ) -> Self? {
         do {
             let message = try MessageDecoder.decode(bytes)
-            guard let interpretation = Interpretation(message, to: question, id: id, sentEDNS: sentEDNS) else {
+            // Only UDP can be forged from afar, so that only there the case matters.
+            let asked = transport == "udp" ? question : message.question(equalTo: question)
+            guard let interpretation = Interpretation(message, to: asked, id: id, sentEDNS: sentEDNS) else {
                 return nil
             }
             return Self(

@@ -1,0 +1,86 @@
+import DNSProtocol
+import DNSResolver
+import Logging
+import MailModel
+import NIOPosix
+import Synchronization
+import TestKit
+
+/// Resolvers in front of fake servers, with short waits.
+struct ResolverFixture {
+    static let zone: [String: [FakeNameServer.Record]] = [
+        "MX shop.test": [.exchanger(10, "mx1.shop.test"), .exchanger(20, "mx2.shop.test")],
+        "A mx1.shop.test": [.address(0x7F00_0001)],
+        "TXT shop.test": [.text("v=spf1 -all")],
+    ]
+    static let exchangers = [
+        MailExchanger(preference: 10, host: "mx1.shop.test"), MailExchanger(preference: 20, host: "mx2.shop.test"),
+    ]
+
+    var configuration = ResolverConfiguration(
+        sources: [],
+        resolvConfPath: "/nonexistent/resolv.conf",
+        sourceTimeout: .milliseconds(200),
+        lookupTimeout: .seconds(20),
+        headStart: .seconds(10)
+    )
+    var archive: MemoryArchive?
+    private static let now = Timestamp(seconds: 1_800_000_000)
+
+    static func source(_ server: FakeNameServer) -> DNSSource {
+        .server(.v4(0x7F00_0001), port: server.port)
+    }
+
+    /// A port of loopback on which nobody listens.
+    static func closedPort() async throws -> DNSSource {
+        try await FakeNameServer.run { self.source($0) }
+    }
+
+    func chain(_ sources: [DNSSource]) -> ResolverChain {
+        var configuration = self.configuration
+        configuration.sources = sources
+        return ResolverChain(
+            configuration: configuration,
+            group: MultiThreadedEventLoopGroup.singleton,
+            https: nil,
+            archive: self.archive,
+            wallTime: { Self.now },
+            logger: Logger(label: "test")
+        )
+    }
+
+    func chain(_ servers: FakeNameServer...) -> ResolverChain {
+        self.chain(servers.map(Self.source))
+    }
+}
+
+/// Keeps answers in memory.
+final class MemoryArchive: AnswerArchive {
+    private let answers = Mutex<[String: ArchivedAnswer]>([:])
+
+    func remember(_ answer: ArchivedAnswer) {
+        self.answers.withLock { $0[answer.question] = answer }
+    }
+
+    func recall(_ question: String) async -> ArchivedAnswer? {
+        self.answers.withLock { $0[question] }
+    }
+
+    func age(by duration: Duration) {
+        self.answers.withLock { answers in
+            answers = answers.mapValues { answer in
+                var aged = answer
+                aged.receivedAt = answer.receivedAt + (.zero - duration)
+                return aged
+            }
+        }
+    }
+}
+
+extension Resolution {
+    /// `source result` of each observation, sources numbered in the order given.
+    func story(_ servers: FakeNameServer...) -> [String] {
+        let names = Dictionary(uniqueKeysWithValues: servers.enumerated().map { ("127.0.0.1:\($1.port)", "\($0 + 1)") })
+        return self.observations.map { "\(names[$0.source] ?? $0.source) \($0.result)" }
+    }
+}

@@ -1,0 +1,141 @@
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// A name server on loopback, UDP and TCP at one port, that errs as it is told; good ones are played by real servers.
+package final class FakeNameServer: Sendable {
+    package enum Behaviour: Hashable, Sendable {
+        /// Says what its zone says.
+        case honest
+        /// Answers with this response code and nothing else.
+        case code(UInt8)
+        case silent
+        /// Says over UDP that the answer is truncated, and gives it over TCP.
+        case truncates
+        /// Says over UDP that the answer is truncated, and closes TCP in mid-answer.
+        case truncatesAndBreaksOff
+        /// Octets that are no message behind the right identifier.
+        case garbage
+        /// FORMERR to every query with EDNS.
+        case rejectsEDNS
+        /// Silence to every query with EDNS.
+        case ignoresEDNS
+        /// Repeats the question in lower case.
+        case foldsCase
+        /// Forged answers first, then the right one.
+        case afterForgeries([Forgery])
+    }
+
+    package enum Forgery: Hashable, Sendable, CaseIterable {
+        case wrongID, wrongName, wrongType, wrongCase, query
+    }
+
+    package enum Record: Hashable, Sendable {
+        case address(UInt32)
+        case exchanger(UInt16, String)
+        case text(String)
+    }
+
+    struct State {
+        var behaviour: Behaviour
+        var questions: [String] = []
+    }
+
+    package let port: Int
+    private let desk: FakeNameServerDesk
+
+    private init(port: Int, desk: FakeNameServerDesk) {
+        self.port = port
+        self.desk = desk
+    }
+
+    /// What was asked, in order: `udp MX shop.test`, `tcp A mx.shop.test`, in lower case.
+    package var questions: [String] {
+        self.desk.state.withLock { $0.questions }
+    }
+
+    package func behave(_ behaviour: Behaviour) {
+        self.desk.state.withLock { $0.behaviour = behaviour }
+    }
+
+    /// Runs a server while the body runs; the zone is keyed by type and name, such as `MX shop.test`.
+    package static func run<Result>(
+        _ behaviour: Behaviour = .honest,
+        zone: [String: [Record]] = [:],
+        _ body: (FakeNameServer) async throws -> Result
+    ) async throws -> Result {
+        let desk = FakeNameServerDesk(zone: zone, state: State(behaviour: behaviour))
+        let group = MultiThreadedEventLoopGroup.singleton
+        let stream = try await ServerBootstrap(group: group)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(StreamHandler(desk: desk))
+                }
+            }
+            .bind(host: "127.0.0.1", port: 0).get()
+        let port = stream.localAddress?.port ?? 0
+        let datagram = try await DatagramBootstrap(group: group)
+            .channelInitializer { channel in
+                channel.pipeline.addHandler(DatagramHandler(desk: desk))
+            }
+            .bind(host: "127.0.0.1", port: port).get()
+        let result: Swift.Result<Result, any Error>
+        do {
+            result = .success(try await body(FakeNameServer(port: port, desk: desk)))
+        } catch {
+            result = .failure(error)
+        }
+        try await stream.close()
+        try await datagram.close()
+        return try result.get()
+    }
+
+    private final class DatagramHandler: ChannelInboundHandler, Sendable {
+        typealias InboundIn = AddressedEnvelope<ByteBuffer>
+        typealias OutboundOut = AddressedEnvelope<ByteBuffer>
+        private let desk: FakeNameServerDesk
+
+        init(desk: FakeNameServerDesk) {
+            self.desk = desk
+        }
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            let envelope = self.unwrapInboundIn(data)
+            for answer in self.desk.answers(to: Array(envelope.data.readableBytesView), overTCP: false) {
+                let reply = AddressedEnvelope(remoteAddress: envelope.remoteAddress, data: ByteBuffer(bytes: answer))
+                context.writeAndFlush(self.wrapOutboundOut(reply), promise: nil)
+            }
+        }
+    }
+
+    private final class StreamHandler: ChannelInboundHandler {
+        typealias InboundIn = ByteBuffer
+        typealias OutboundOut = ByteBuffer
+        private let desk: FakeNameServerDesk
+        private var received: [UInt8] = []
+
+        init(desk: FakeNameServerDesk) {
+            self.desk = desk
+        }
+
+        func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+            self.received += self.unwrapInboundIn(data).readableBytesView
+            while self.received.count >= 2 {
+                let length = Int(self.received[0]) << 8 | Int(self.received[1])
+                guard self.received.count >= 2 + length else {
+                    return
+                }
+                let query = Array(self.received[2..<2 + length])
+                self.received.removeFirst(2 + length)
+                for answer in self.desk.answers(to: query, overTCP: true) {
+                    var output = ByteBuffer(integer: UInt16(answer.count))
+                    output.writeBytes(self.desk.breaksOff ? answer.dropLast(3)[...] : answer[...])
+                    context.writeAndFlush(self.wrapOutboundOut(output), promise: nil)
+                }
+                if self.desk.breaksOff {
+                    context.close(promise: nil)
+                }
+            }
+        }
+    }
+}
