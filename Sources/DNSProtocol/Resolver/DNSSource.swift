@@ -81,8 +81,9 @@ package enum DNSSource: Hashable, Sendable, CustomStringConvertible {
             "\(address)"
         case .server(let address, let port):
             address.isIPv6 ? "[\(address)]:\(port)" : "\(address):\(port)"
-        case .https(let host, let address, _, let path):
-            host == "\(address)" ? "https://\(host)\(path)" : "https://\(host)@\(address)\(path)"
+        case .https(let host, let address, let port, let path):
+            "https://\(host == "\(address)" ? "" : "\(host)@")"
+                + (port == 443 ? "\(address)" : address.isIPv6 ? "[\(address)]:\(port)" : "\(address):\(port)") + path
         }
     }
 }

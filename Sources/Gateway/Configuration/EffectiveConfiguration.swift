@@ -5,8 +5,9 @@ extension GatewayConfiguration {
     /// What is in force, as YAML that could be used again once the secrets are put back.
     package var effectiveText: String {
         var lines = [
-            "hostname: \(self.hostname)", "domain: \(self.domain)", "data-directory: \(self.dataDirectory)",
-            "control-socket: \(self.controlSocket)", "shutdown-grace: \(configured(self.shutdownGrace))",
+            "hostname: \(scalar(self.hostname))", "domain: \(scalar(self.domain))",
+            "data-directory: \(scalar(self.dataDirectory))", "control-socket: \(scalar(self.controlSocket))",
+            "shutdown-grace: \(configured(self.shutdownGrace))",
             "retention: \(configured(self.retention))", "keep-content: \(self.keepsContent)", "", "listeners:",
         ]
         lines += self.listeners.flatMap(\.lines)
@@ -26,13 +27,13 @@ extension GatewayConfiguration {
 extension ListenerSettings {
     fileprivate var lines: [String] {
         var lines = [
-            "  \(self.name):", "    address: [\(self.addresses.map { "\"\($0)\"" }.joined(separator: ", "))]",
+            "  \(self.name):", "    address: \(list(self.addresses))",
             "    port: \(self.port)", "    tls: \(self.tls.rawValue)", "    auth: \(self.auth.rawValue)",
             "    auth-without-tls: \(self.authWithoutTLS)",
-            "    allow: [\(self.allowedNetworks.map { "\"\($0)\"" }.joined(separator: ", "))]",
+            "    allow: \(list(self.allowedNetworks))",
         ]
         if let certificateFile, let keyFile {
-            lines += ["    certificate-file: \(certificateFile)", "    key-file: \(keyFile)"]
+            lines += ["    certificate-file: \(scalar(certificateFile))", "    key-file: \(scalar(keyFile))"]
         }
         return lines
     }
@@ -49,19 +50,21 @@ extension ProviderSettings {
         case .directMX(let direct):
             return [
                 "kind: direct-mx", "port: \(direct.port)", "tls: \(direct.usesTLS ? "opportunistic" : "none")",
-                "allow-networks: [\(direct.allowedNetworks.map { "\"\($0)\"" }.joined(separator: ", "))]",
+                "allow-networks: \(list(direct.allowedNetworks))",
                 "connect-timeout: \(configured(direct.connectTimeout))",
             ]
         case .smarthost(let host):
             return [
-                "kind: \(host.isGmail ? "gmail" : "smarthost")", "host: \(host.host)", "port: \(host.port)",
+                "kind: \(host.isGmail ? "gmail" : "smarthost")", "host: \(scalar(host.host))", "port: \(host.port)",
                 "tls: \(host.tls.rawValue)", "verify-certificate: \(host.verifiesCertificate)",
-                "connections: \(host.connections)",
-            ] + host.login.lines
+                "auth-without-tls: \(host.allowsClearTextLogin)", "connections: \(host.connections)",
+                "connect-timeout: \(configured(host.connectTimeout))",
+            ] + (host.tlsName.map { ["tls-name: \(scalar($0))"] } ?? [])
+                + (host.caFile.map { ["ca-file: \(scalar($0))"] } ?? []) + host.login.lines
         case .sendgrid(let api):
             return ["kind: sendgrid", "sandbox: \(api.isTest)"] + api.lines
         case .mailgun(let api):
-            return ["kind: mailgun", "test-mode: \(api.isTest)"] + (api.domain.map { ["domain: \($0)"] } ?? [])
+            return ["kind: mailgun", "test-mode: \(api.isTest)"] + (api.domain.map { ["domain: \(scalar($0))"] } ?? [])
                 + api.lines
         }
     }
@@ -71,8 +74,8 @@ extension SmarthostSettings.Login {
     fileprivate var lines: [String] {
         switch self {
         case .none: []
-        case .password(let username, let secret): ["username: \(username)", "password: # \(secret)"]
-        case .token(let username, let file): ["username: \(username)", "token-file: \(file)"]
+        case .password(let username, let secret): ["username: \(scalar(username))", "password: # \(secret)"]
+        case .token(let username, let file): ["username: \(scalar(username))", "token-file: \(scalar(file))"]
         }
     }
 }
@@ -80,18 +83,23 @@ extension SmarthostSettings.Login {
 extension APISettings {
     fileprivate var lines: [String] {
         ["api-key: # \(self.key)", "region: \(self.isEuropean ? "eu" : "us")", "timeout: \(configured(self.timeout))"]
-            + (self.baseURL.map { ["base-url: \($0)"] } ?? [])
+            + (self.baseURL.map { ["base-url: \(scalar($0))"] } ?? [])
     }
 }
 
 extension DNSSettings {
     fileprivate var lines: [String] {
         [
-            "  sources: [\(self.sources.map { "\"\($0)\"" }.joined(separator: ", "))]",
-            "  resolv-conf: \(self.resolvConf)", "  source-timeout: \(configured(self.sourceTimeout))",
+            "  sources: \(list(self.sources))", "  resolv-conf: \(scalar(self.resolvConf))",
+            "  source-timeout: \(configured(self.sourceTimeout))",
             "  lookup-timeout: \(configured(self.lookupTimeout))", "  head-start: \(configured(self.headStart))",
             "  serve-stale: \(configured(self.serveStale))", "  believe-lone-negative: \(self.believesLoneNegative)",
-        ]
+        ] + self.pins
+    }
+
+    private var pins: [String] {
+        let hosts = self.hosts.sorted { $0.key < $1.key }
+        return hosts.isEmpty ? [] : ["  hosts:"] + hosts.map { "    \(scalar($0.key)): \(list($0.value))" }
     }
 }
 
@@ -113,8 +121,23 @@ extension LimitSettings {
             "  message-size: \(self.messageSize)", "  recipients: \(self.recipients)",
             "  connections: \(self.connections)", "  connections-per-address: \(self.connectionsPerAddress)",
             "  concurrency: \(self.concurrency)", "  per-destination: \(self.perDestination)",
+            "  allow-api-networks: \(list(self.apiNetworks))",
         ]
     }
+}
+
+/// A text as a YAML scalar, quoted unless it can only be read as itself.
+private func scalar(_ text: String) -> String {
+    let isPlain =
+        text.first.map { $0.isLetter && $0.isASCII || $0 == "/" } == true
+        && text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && !"\"'#:,[]{}&*!|>%`\\".utf8.contains($0) }
+        && !["true", "false", "yes", "no", "on", "off", "null", "y", "n"].contains(text.lowercased())
+    let escaped = text.map { $0 == "\"" || $0 == "\\" ? "\\\($0)" : String($0) }.joined()
+    return isPlain ? text : "\"\(escaped)\""
+}
+
+private func list(_ values: [some CustomStringConvertible]) -> String {
+    "[\(values.map { "\"\($0)\"" }.joined(separator: ", "))]"
 }
 
 /// A duration in the largest unit that leaves it whole.
