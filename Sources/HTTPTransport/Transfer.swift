@@ -244,7 +244,7 @@ extension Transfer {
             return
         }
         let failure = HTTPFailure(
-            kind: self.kind(of: code),
+            kind: self.kind(of: code, isConnected: self.time(handle, CURLINFO_PRETRANSFER_TIME_T) > .zero),
             bodySent: self.upload.mayBeSent,
             description: String(cString: curl_easy_strerror(code)),
             remoteAddress: self.remoteAddress(handle),
@@ -253,7 +253,7 @@ extension Transfer {
         self.finish(.failure(failure))
     }
 
-    private func kind(of code: CURLcode) -> HTTPFailure.Kind {
+    private func kind(of code: CURLcode, isConnected: Bool) -> HTTPFailure.Kind {
         switch code {
         case CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_RESOLVE_PROXY:
             return .resolve
@@ -263,7 +263,7 @@ extension Transfer {
             CURLE_SSL_CACERT_BADFILE, CURLE_SSL_ISSUER_ERROR:
             return .tls
         case CURLE_OPERATION_TIMEDOUT:
-            return self.upload.hasStarted ? .timeout : .connect
+            return isConnected ? .timeout : .connect
         case CURLE_WRITE_ERROR:
             return .responseTooLarge
         case CURLE_SEND_ERROR, CURLE_ABORTED_BY_CALLBACK, CURLE_READ_ERROR:
@@ -287,18 +287,19 @@ extension Transfer {
     }
 
     private func timings(_ handle: UnsafeMutableRawPointer) -> HTTPTimings {
-        let time = { (info: CURLINFO) -> Duration in
-            var microseconds: curl_off_t = 0
-            hikyaku_curl_get_offset(handle, info, &microseconds)
-            return .microseconds(Int64(microseconds))
-        }
-        return HTTPTimings(
-            resolve: time(CURLINFO_NAMELOOKUP_TIME_T),
-            connect: time(CURLINFO_CONNECT_TIME_T),
-            tls: time(CURLINFO_APPCONNECT_TIME_T),
-            firstByte: time(CURLINFO_STARTTRANSFER_TIME_T),
-            total: time(CURLINFO_TOTAL_TIME_T)
+        HTTPTimings(
+            resolve: self.time(handle, CURLINFO_NAMELOOKUP_TIME_T),
+            connect: self.time(handle, CURLINFO_CONNECT_TIME_T),
+            tls: self.time(handle, CURLINFO_APPCONNECT_TIME_T),
+            firstByte: self.time(handle, CURLINFO_STARTTRANSFER_TIME_T),
+            total: self.time(handle, CURLINFO_TOTAL_TIME_T)
         )
+    }
+
+    private func time(_ handle: UnsafeMutableRawPointer, _ info: CURLINFO) -> Duration {
+        var microseconds: curl_off_t = 0
+        hikyaku_curl_get_offset(handle, info, &microseconds)
+        return .microseconds(Int64(microseconds))
     }
 
     private func protocolVersion(_ handle: UnsafeMutableRawPointer) -> String {

@@ -29,11 +29,6 @@ struct UploadBody {
         }
     }
 
-    /// Whether any of the body was handed over.
-    var hasStarted: Bool {
-        self.sent > 0
-    }
-
     /// Whether the server may have the whole request; from then on the outcome is unknown until it answers.
     var mayBeSent: Bool {
         self.size > 0 && self.sent >= self.size

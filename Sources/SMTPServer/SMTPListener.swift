@@ -48,6 +48,14 @@ package final class SMTPListener: Sendable {
         self.state.withLock { $0.server?.localAddress }
     }
 
+    /// The same for people: `127.0.0.1:25`, `[::1]:25`.
+    package var boundTo: String? {
+        guard let address = self.localAddress, let host = address.ipAddress, let port = address.port else {
+            return nil
+        }
+        return address.protocol == .inet6 ? "[\(host)]:\(port)" : "\(host):\(port)"
+    }
+
     /// The port it listens on.
     package var port: Int? {
         self.localAddress?.port

@@ -172,7 +172,7 @@ package final class GatewayService: Sendable {
 
     private func announce() {
         for listener in self.listeners {
-            self.logger.notice("listening", metadata: ["address": "\(listener.localAddress?.description ?? "?")"])
+            self.logger.notice("listening", metadata: ["address": "\(listener.boundTo ?? "?")"])
         }
         self.logger.notice(
             "ready",

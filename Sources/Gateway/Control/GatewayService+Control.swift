@@ -68,7 +68,7 @@ extension GatewayService {
         return GatewayStatus(
             version: Self.version,
             hostname: self.configuration.hostname,
-            listeners: self.listeners.compactMap { $0.localAddress?.description },
+            listeners: self.listeners.compactMap(\.boundTo),
             chain: self.configuration.chain,
             waiting: load.waiting,
             running: load.running,

@@ -1,0 +1,211 @@
+import NIOCore
+import NIOPosix
+import NIOSSL
+import Synchronization
+
+/// An HTTPS server on loopback, HTTP/1.1, with the certificate of `TestCertificates`, that does what its script says.
+package final class FakeHTTPServer: Sendable {
+    package enum Answer: Hashable, Sendable {
+        /// This status, these header lines, this body.
+        case reply(Int, headers: [String] = [], body: String = "ok")
+        /// Reads the request and never answers.
+        case hang
+        /// The header section of a longer body, then nothing more.
+        case hangInBody
+        /// Reads the request and closes.
+        case close
+        /// Closes after the beginning of the body.
+        case closeInBody
+        /// Closes while the request is being read.
+        case closeInRequest
+        /// A header section without end.
+        case endlessHeader
+        /// A body without end.
+        case endlessBody
+    }
+
+    package struct Record: Sendable {
+        package var connections = 0
+        package var requests: [Request] = []
+    }
+
+    package struct Request: Sendable, Hashable {
+        /// The request line and the header fields.
+        package var head: [String]
+        package var bodySize: Int
+        /// A sum over the body by which two bodies are told apart: FNV-1a.
+        package var bodyHash: UInt64
+    }
+
+    package let port: Int
+    private let state: State
+
+    final class State: Sendable {
+        let answer: @Sendable (Int) -> Answer
+        let record = Mutex(Record())
+
+        init(answer: @escaping @Sendable (Int) -> Answer) {
+            self.answer = answer
+        }
+    }
+
+    private init(port: Int, state: State) {
+        self.port = port
+        self.state = state
+    }
+
+    package var record: Record {
+        self.state.record.withLock { $0 }
+    }
+
+    /// Runs a server while the body runs; `answer` is asked with the number of the request, from 0.
+    package static func run<Result>(
+        _ answer: @escaping @Sendable (Int) -> Answer = { _ in .reply(200) },
+        _ body: (FakeHTTPServer) async throws -> Result
+    ) async throws -> Result {
+        let state = State(answer: answer)
+        let certificate = try NIOSSLCertificate(bytes: Array(TestCertificates.certificate.utf8), format: .pem)
+        let key = try NIOSSLPrivateKey(bytes: Array(TestCertificates.privateKey.utf8), format: .pem)
+        let context = try NIOSSLContext(
+            configuration: .makeServerConfiguration(
+                certificateChain: [.certificate(certificate)],
+                privateKey: .privateKey(key)
+            )
+        )
+        let channel = try await ServerBootstrap(group: MultiThreadedEventLoopGroup.singleton)
+            .childChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context))
+                    try channel.pipeline.syncOperations.addHandler(FakeHTTPHandler(state: state))
+                }
+            }
+            .bind(host: "127.0.0.1", port: 0).get()
+        let server = FakeHTTPServer(port: channel.localAddress?.port ?? 0, state: state)
+        do {
+            let result = try await body(server)
+            try await channel.close()
+            return result
+        } catch {
+            try await channel.close()
+            throw error
+        }
+    }
+
+    /// The sum by which a body is known again.
+    package static func hash(_ bytes: some Sequence<UInt8>, from seed: UInt64 = 0xCBF2_9CE4_8422_2325) -> UInt64 {
+        bytes.reduce(seed) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+    }
+}
+
+/// One connection of a `FakeHTTPServer`.
+private final class FakeHTTPHandler: ChannelInboundHandler {
+    typealias InboundIn = ByteBuffer
+    typealias OutboundOut = ByteBuffer
+
+    private let state: FakeHTTPServer.State
+    private var headBytes: [UInt8] = []
+    private var request: FakeHTTPServer.Request?
+    private var left = 0
+    private var number = 0
+
+    init(state: FakeHTTPServer.State) {
+        self.state = state
+    }
+
+    func channelActive(context: ChannelHandlerContext) {
+        self.state.record.withLock { $0.connections += 1 }
+        context.fireChannelActive()
+    }
+
+    func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        var bytes = self.unwrapInboundIn(data).readableBytesView[...]
+        while !bytes.isEmpty {
+            if self.request == nil {
+                self.readHead(&bytes, context)
+            } else {
+                self.readBody(&bytes)
+            }
+            if let request = self.request, self.left == 0 {
+                self.request = nil
+                self.state.record.withLock { $0.requests[self.number] = request }
+                self.answer(context)
+            }
+        }
+    }
+
+    func errorCaught(context: ChannelHandlerContext, error: any Error) {
+        context.close(promise: nil)
+    }
+
+    private func readHead(_ bytes: inout ByteBufferView.SubSequence, _ context: ChannelHandlerContext) {
+        while let byte = bytes.popFirst() {
+            self.headBytes.append(byte)
+            guard self.headBytes.suffix(4) == [0x0D, 0x0A, 0x0D, 0x0A] else {
+                continue
+            }
+            let lines = String(decoding: self.headBytes, as: UTF8.self).split(separator: "\r\n").map(String.init)
+            self.headBytes = []
+            let length = lines.first { $0.lowercased().hasPrefix("content-length:") }
+            self.left = length.flatMap { Int($0.dropFirst("content-length:".count).filter(\.isNumber)) } ?? 0
+            let request = FakeHTTPServer.Request(head: lines, bodySize: 0, bodyHash: FakeHTTPServer.hash([]))
+            self.request = request
+            self.number = self.state.record.withLock { record in
+                record.requests.append(request)
+                return record.requests.count - 1
+            }
+            if self.state.answer(self.number) == .closeInRequest {
+                context.close(promise: nil)
+                bytes = bytes.suffix(0)
+            }
+            return
+        }
+    }
+
+    private func readBody(_ bytes: inout ByteBufferView.SubSequence) {
+        let part = bytes.prefix(self.left)
+        if var request = self.request {
+            request.bodySize += part.count
+            request.bodyHash = FakeHTTPServer.hash(part, from: request.bodyHash)
+            self.request = request
+        }
+        self.left -= part.count
+        bytes = bytes.dropFirst(part.count)
+    }
+
+    private func answer(_ context: ChannelHandlerContext) {
+        switch self.state.answer(self.number) {
+        case .reply(let status, let headers, let body):
+            let lines = ["HTTP/1.1 \(status) X", "Content-Length: \(body.utf8.count)"] + headers
+            self.write(lines.joined(separator: "\r\n") + "\r\n\r\n" + body, context)
+        case .hang:
+            break
+        case .hangInBody:
+            self.write("HTTP/1.1 200 X\r\nContent-Length: 100\r\n\r\nbeginning", context)
+        case .close:
+            context.close(promise: nil)
+        case .closeInBody:
+            self.write("HTTP/1.1 200 X\r\nContent-Length: 100\r\n\r\nbeginning", context)
+            context.close(promise: nil)
+        case .closeInRequest:
+            break
+        case .endlessHeader:
+            self.write("HTTP/1.1 200 X\r\n", context)
+            self.flood("X-Filler: \(String(repeating: "x", count: 8_000))\r\n", context)
+        case .endlessBody:
+            self.write("HTTP/1.1 200 X\r\nConnection: close\r\n\r\n", context)
+            self.flood(String(repeating: "x", count: 64_000), context)
+        }
+    }
+
+    /// Writes the same again and again, until the client has had enough.
+    private func flood(_ text: String, _ context: ChannelHandlerContext) {
+        let bound = NIOLoopBound((self, context), eventLoop: context.eventLoop)
+        context.writeAndFlush(self.wrapOutboundOut(ByteBuffer(string: text))).whenSuccess {
+            bound.value.0.flood(text, bound.value.1)
+        }
+    }
+
+    private func write(_ text: String, _ context: ChannelHandlerContext) {
+        context.writeAndFlush(self.wrapOutboundOut(ByteBuffer(string: text)), promise: nil)
+    }
+}
