@@ -220,8 +220,8 @@ let package = Package(
         .testTarget(
             name: "InteropTests",
             dependencies: [
-                "DNSResolver", "DNSProtocol", "SMTPClient", "SMTPProtocol", "Delivery", "MailModel", "TestKit", buffer,
-                posix, logging,
+                "DNSResolver", "DNSProtocol", "HTTPTransport", "SMTPClient", "SMTPProtocol", "Delivery", "MailModel",
+                "TestKit", buffer, posix, logging,
             ],
             swiftSettings: house
         ),

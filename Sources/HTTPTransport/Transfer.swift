@@ -230,7 +230,8 @@ extension Transfer {
         }
         var status = 0
         hikyaku_curl_get_long(handle, CURLINFO_RESPONSE_CODE, &status)
-        if code == CURLE_OK, status > 0 {
+        // A server may refuse before it has read the body, and libcurl then waits in vain to send the rest (HTTP/2).
+        if code == CURLE_OK && status > 0 || code == CURLE_OPERATION_TIMEDOUT && status >= 400 {
             let response = HTTPResponse(
                 status: status,
                 headers: self.headers,

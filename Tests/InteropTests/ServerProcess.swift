@@ -13,7 +13,7 @@ final class ServerProcess: Sendable {
     /// Starts a program that stays in the foreground; its output goes to `NAME.log` in the folder.
     ///
     /// Not by Foundation's `Process`, which misses the end of a child while another one holds what it inherited.
-    init(_ name: String, _ arguments: [String], in folder: URL) throws {
+    init(_ name: String, _ arguments: [String], in folder: URL, log: String? = nil) throws {
         let places = ["/usr/sbin", "/usr/bin", "/usr/local/sbin", "/usr/local/bin"].map { "\($0)/\(name)" }
         guard let path = places.first(where: FileManager.default.isExecutableFile) else {
             throw Missing(description: "\(name) is not installed: run `make test`, which installs what the tests need")
@@ -26,7 +26,7 @@ final class ServerProcess: Sendable {
             posix_spawn_file_actions_destroy(&actions)
             posix_spawnattr_destroy(&attributes)
         }
-        let log = folder.appendingPathComponent("\(name).log").path
+        let log = folder.appendingPathComponent("\(log ?? name).log").path
         posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         posix_spawn_file_actions_addopen(&actions, 1, log, O_WRONLY | O_CREAT | O_TRUNC, 0o600)
         posix_spawn_file_actions_adddup2(&actions, 1, 2)
