@@ -45,7 +45,8 @@ extension QueueManager {
                 }
             }
         )
-        await self.conclude(work, report)
+        // What a cancelled attempt saw says nothing about the other side, and must close no way for the next start.
+        await self.conclude(work, Task.isCancelled ? report.interrupted : report)
     }
 
     private func conclude(_ work: Work, _ report: AttemptReport) async {
@@ -216,7 +217,34 @@ extension QueueManager {
     }
 }
 
+extension AttemptReport {
+    /// The report of an attempt that was cut off: what is certain stays, and so does doubt about what was handed over.
+    fileprivate var interrupted: AttemptReport {
+        var report = self
+        report.outcomes = self.outcomes.mapValues { outcome in
+            guard let failure = outcome.failure, failure.persistence == .transient else {
+                return outcome
+            }
+            return .failed(failure.interrupted)
+        }
+        return report
+    }
+}
+
 extension Failure {
+    /// Our own doing, and due again at once.
+    fileprivate var interrupted: Failure {
+        Failure(
+            .transient,
+            .local,
+            self.stage,
+            status: EnhancedStatusCode(4, 3, 2),
+            text: "interrupted, since the gateway was stopping: \(self.text)",
+            reason: .interrupted,
+            retryAfter: .zero
+        )
+    }
+
     fileprivate static let notMade = Failure(
         .transient,
         .local,

@@ -64,7 +64,7 @@ struct Judge {
         case .sameProviderLater:
             self.postpone(recipient, failure, by: provider, in: &verdict)
         case .waitHere:
-            self.wait(recipient, failure, for: self.schedule.firstDelay, in: &verdict)
+            self.wait(recipient, failure, for: failure.retryAfter ?? self.schedule.firstDelay, in: &verdict)
         case .hold:
             verdict.updates.append(self.update(recipient, .held, failure))
             verdict.say("held: it may have been accepted, and on-ambiguous is hold")
