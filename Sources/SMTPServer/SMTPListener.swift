@@ -43,6 +43,11 @@ package final class SMTPListener: Sendable {
         )
     }
 
+    /// What it was told to be.
+    package var configuration: ListenerConfiguration {
+        self.shared.configuration
+    }
+
     /// Where it listens; nil before `start` and after `stopAccepting`.
     package var localAddress: SocketAddress? {
         self.state.withLock { $0.server?.localAddress }

@@ -11,6 +11,12 @@ import SMTPClient
 import SMTPServer
 import SQLiteStore
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// The whole gateway: built from a configuration, run until it is told to stop.
 package final class GatewayService: Sendable {
     let configuration: GatewayConfiguration
@@ -128,11 +134,16 @@ package final class GatewayService: Sendable {
 
     /// Accepts and delivers until `untilStopped` returns, then parks what cannot finish within the grace period.
     package func run(untilStopped: @escaping @Sendable () async -> Void) async throws {
-        for listener in self.listeners {
-            try await listener.start()
+        let control: ControlServer?
+        do {
+            try await self.listen()
+            control = try await ControlServer.start(self)
+        } catch {
+            await self.stop()
+            await self.release()
+            throw error
         }
         self.announce()
-        let control = try await ControlServer.start(self)
         await withDiscardingTaskGroup { group in
             // Throws only when cancelled, which is how it ends.
             group.addTask { try? await self.queue.run() }
@@ -142,10 +153,28 @@ package final class GatewayService: Sendable {
             await self.stop()
             group.cancelAll()
         }
+        await self.release()
+        self.logger.notice("stopped")
+    }
+
+    private func listen() async throws {
+        for listener in self.listeners {
+            do {
+                try await listener.start()
+            } catch {
+                let settings = listener.configuration
+                let why = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
+                throw StartupFailure(
+                    "listeners.\(settings.name): cannot listen on \(settings.host) port \(settings.port): \(why)"
+                )
+            }
+        }
+    }
+
+    private func release() async {
         await self.client.shutDown()
         self.http.shutDown()
         await self.store.close()
-        self.logger.notice("stopped")
     }
 
     /// Stops accepting; sessions past the dot and attempts that run may end.
