@@ -36,6 +36,8 @@ final class ControlServer: Sendable {
                 }
             }
             .bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
+        // The mask is the whole process's: whoever else changes it meanwhile must not open the socket to others.
+        chmod(path, 0o600)
         return ControlServer(channel)
     }
 
@@ -61,22 +63,32 @@ private final class ControlHandler: ChannelInboundHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
-        var bytes = self.unwrapInboundIn(data)
-        self.buffer.writeBuffer(&bytes)
-        guard self.buffer.readableBytes <= self.limit else {
-            context.close(promise: nil)
+        // One request a connection: what comes behind it is dropped.
+        guard !self.isAnswering else {
             return
         }
-        guard !self.isAnswering, let end = self.buffer.readableBytesView.firstIndex(of: UInt8(ascii: "\n")) else {
+        var bytes = self.unwrapInboundIn(data)
+        self.buffer.writeBuffer(&bytes)
+        let octets = self.buffer.readableBytesView
+        let end = octets.prefix(self.limit + 1).firstIndex(of: UInt8(ascii: "\n"))
+        guard end != nil || octets.count > self.limit else {
             return
         }
         self.isAnswering = true
-        let line = Data(self.buffer.readableBytesView[..<end])
-        let gateway = self.gateway
-        let channel = context.channel
         let promise = context.eventLoop.makePromise(of: ControlReply.self)
-        promise.completeWithTask { await gateway.answer(line) }
-        promise.futureResult.whenSuccess { reply in
+        if let end {
+            let line = Data(octets[..<end])
+            let gateway = self.gateway
+            promise.completeWithTask { await gateway.answer(line) }
+        } else {
+            promise.succeed(ControlReply(error: "the request is longer than \(self.limit) octets"))
+        }
+        self.buffer.clear()
+        self.reply(with: promise.futureResult, channel: context.channel)
+    }
+
+    private func reply(with answer: EventLoopFuture<ControlReply>, channel: any Channel) {
+        answer.whenSuccess { reply in
             // Our own types encode; an empty line would only say that they do not.
             let text = (try? JSONEncoder().encode(reply)) ?? Data()
             channel.writeAndFlush(ByteBuffer(bytes: text + [0x0A])).whenComplete { _ in

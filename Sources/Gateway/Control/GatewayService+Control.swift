@@ -36,7 +36,11 @@ extension GatewayService {
         case .delete:
             return ControlReply(count: try await self.store.delete(try self.selection(request.subject), at: .now))
         case .dnsLookup:
-            return ControlReply(lookups: await self.resolver.inspect(request.subject ?? "", types: [.mx, .a, .aaaa]))
+            let name = request.subject ?? ""
+            guard DomainName(name) != nil else {
+                throw StartupFailure("\"\(name)\" is no domain")
+            }
+            return ControlReply(lookups: await self.resolver.inspect(name, types: [.mx, .a, .aaaa]))
         case .dnsFlush:
             self.resolver.flush()
             return ControlReply(count: 0)
