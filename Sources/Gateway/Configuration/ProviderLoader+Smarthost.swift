@@ -40,7 +40,7 @@ extension ProviderLoader {
 
     private func login(_ name: String, _ section: SettingsSection, isGmail: Bool) -> SmarthostSettings.Login? {
         let prefix = isGmail ? "GMAIL" : name == "relayhost" ? "RELAYHOST" : nil
-        let username = section.text("username") ?? prefix.flatMap { self.tree.environment[$0 + "_USERNAME"] }
+        let username = section.text("username") ?? prefix.flatMap { self.tree.foreign($0 + "_USERNAME") }
         let password = section.secret("password", aliases: prefix.map { [$0 + "_PASSWORD"] } ?? [])
         let token = section.text("token-file")
         guard let username else {
@@ -63,7 +63,7 @@ extension ProviderLoader {
 
     /// `RELAYHOST=[smtp.example.com]:587`, as the Postfix images understand it.
     private func relayhost() -> (host: String, port: Int?)? {
-        guard let text = self.tree.environment["RELAYHOST"], !text.isEmpty else {
+        guard let text = self.tree.foreign("RELAYHOST") else {
             return nil
         }
         let parts = text.split(separator: ":", maxSplits: 1)

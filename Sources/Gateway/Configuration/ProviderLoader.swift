@@ -21,9 +21,10 @@ struct ProviderLoader {
         let written = self.root.names("providers")
         let chain = self.root.list("chain")
         let names = chain?.map(\.text) ?? self.implicitChain(written)
-        self.check(chain, names, written)
+        let known = Set(written + Self.usualOrder + ["relayhost"])
+        self.check(chain, names, written, known: known)
         var providers: [ProviderSettings] = []
-        for name in names where !providers.contains(where: { $0.name == name }) {
+        for name in names where known.contains(name) && !providers.contains(where: { $0.name == name }) {
             if let provider = self.provider(name, section.section(name), isWritten: written.contains(name)) {
                 providers.append(provider)
             }
@@ -43,9 +44,8 @@ struct ProviderLoader {
         guard written.isEmpty else {
             return written
         }
-        let environment = self.tree.environment
-        let has = { (names: String...) in names.contains { environment[$0] != nil || environment[$0 + "_FILE"] != nil }
-        }
+        let tree = self.tree
+        let has = { (names: String...) in names.contains { (tree.foreign($0) ?? tree.foreign($0 + "_FILE")) != nil } }
         return Self.usualOrder.filter { name in
             switch name {
             case "gmail": has("GMAIL_PASSWORD", "HIKYAKU_PROVIDERS_GMAIL_PASSWORD")
@@ -53,11 +53,15 @@ struct ProviderLoader {
             case "mailgun": has("MAILGUN_API_KEY", "HIKYAKU_PROVIDERS_MAILGUN_API_KEY")
             default: true
             }
-        } + (environment["RELAYHOST"]?.isEmpty == false ? ["relayhost"] : [])
+        } + (tree.foreign("RELAYHOST") == nil ? [] : ["relayhost"])
     }
 
-    private func check(_ chain: [SettingsSection.Raw]?, _ names: [String], _ written: [String]) {
-        let known = Set(written + Self.usualOrder + ["relayhost"])
+    private func check(
+        _ chain: [SettingsSection.Raw]?,
+        _ names: [String],
+        _ written: [String],
+        known: Set<String>
+    ) {
         for raw in chain ?? [] where !known.contains(raw.text) {
             let hint = nearest(to: raw.text, among: known).map { "; did you mean \"\($0)\"?" } ?? ""
             self.root.report("chain", raw, "\"\(raw.text)\" is not among the providers\(hint)")
@@ -123,7 +127,7 @@ struct ProviderLoader {
                 }
                     ?? false,
                 baseURL: section.text("base-url"),
-                domain: isMailgun ? section.text("domain") ?? self.tree.environment["MAILGUN_DOMAIN"] : nil,
+                domain: isMailgun ? section.text("domain") ?? self.tree.foreign("MAILGUN_DOMAIN") : nil,
                 isTest: section.bool(isMailgun ? "test-mode" : "sandbox") ?? false,
                 timeout: section.duration("timeout") ?? .seconds(60)
             )

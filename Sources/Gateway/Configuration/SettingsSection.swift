@@ -13,7 +13,8 @@ final class SettingsSection {
         self.tree = tree
         self.path = path
         self.node = node
-        if let node, node.mapping == nil, !node.isNull {
+        // Of the whole file the tree has said it already.
+        if let node, node.mapping == nil, !node.isNull, !path.isEmpty {
             tree.report(at: node, "\(path.joined(separator: ".")): expected keys and values beneath it")
         }
     }
@@ -164,6 +165,9 @@ final class SettingsSection {
             if let fileRaw {
                 self.report(fileKey, fileRaw, "\(self.name(of: key)) is set, too; keep one of them")
             }
+            if raw.text.isEmpty {
+                self.report(key, raw, "is empty")
+            }
             let origin = raw.environmentName.map { Secret.Origin.environment($0) } ?? .configuration
             return Secret(raw.text, origin: origin)
         }
@@ -171,8 +175,8 @@ final class SettingsSection {
             return self.readSecret(fileKey, fileRaw)
         }
         for alias in aliases {
-            let raw = self.tree.environment[alias + "_FILE"].map { Raw(text: $0, environmentName: alias + "_FILE") }
-            if let value = self.tree.environment[alias], !value.isEmpty {
+            let raw = self.tree.foreign(alias + "_FILE").map { Raw(text: $0, environmentName: alias + "_FILE") }
+            if let value = self.tree.foreign(alias) {
                 if let raw {
                     self.report(fileKey, raw, "\(alias) is set, too; keep one of them")
                 }
@@ -195,11 +199,8 @@ final class SettingsSection {
             self.report(key, raw, "\(raw.text) is empty")
             return nil
         }
-        let attributes = try? FileManager.default.attributesOfItem(atPath: raw.text)
-        let mode = (attributes?[.posixPermissions]).flatMap { $0 as? any BinaryInteger }.map {
-            Int(truncatingIfNeeded: $0)
-        }
-        if let mode, mode & 0o077 != 0, !raw.text.hasPrefix("/run/secrets/") {
+        let isOpen = SystemEnvironment.permissions(of: raw.text).map { $0 & 0o077 != 0 } ?? false
+        if isOpen, !raw.text.hasPrefix("/run/secrets/") {
             self.tree.warn(at: raw.node, "\(raw.text) can be read by others; chmod 600 it")
         }
         return Secret(String(value), origin: .file(raw.text))

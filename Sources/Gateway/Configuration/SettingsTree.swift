@@ -53,6 +53,11 @@ final class SettingsTree {
         }
     }
 
+    /// A variable that other tools know, too; nil also where it is set to nothing, as compose files do.
+    func foreign(_ name: String) -> String? {
+        self.environment[name].flatMap { $0.isEmpty ? nil : $0 }
+    }
+
     func report(at node: Node?, _ message: String) {
         self.problems.append(ConfigurationProblem(source: self.source, line: node?.mark?.line, message: message))
     }
