@@ -82,12 +82,19 @@ package struct MessageJSON: Encodable {
         )
     }
 
-    /// Pretty JSON with sorted keys.
+    /// Pretty JSON with sorted keys; what a terminal could obey stands there as `\u009b`.
     package static func text(of value: some Encodable) -> String {
         let encoder = JSONEncoder()
         encoder.outputFormatting = [.prettyPrinted, .sortedKeys, .withoutEscapingSlashes]
         // Strings, numbers and arrays of them always encode.
         let data = (try? encoder.encode(value)) ?? Data()
-        return String(decoding: data, as: UTF8.self)
+        let text = String(decoding: data, as: UTF8.self)
+        // The encoder escapes what JSON must escape (U+0000 to U+001F); outside of strings JSON is ASCII.
+        return text.unicodeScalars.map { isHarmless($0) || $0 == "\n" ? String($0) : escaped($0) }.joined()
     }
+}
+
+private func escaped(_ scalar: Unicode.Scalar) -> String {
+    let hex = String(scalar.value, radix: 16)
+    return "\\u" + String(repeating: "0", count: max(0, 4 - hex.count)) + hex
 }
