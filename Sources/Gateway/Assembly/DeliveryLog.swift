@@ -78,13 +78,15 @@ struct DeliveryLog: DeliveryEvents {
         return "delay=\(self.seconds(total.wholeMilliseconds)), delays=\(parts)"
     }
 
-    /// Seconds with at most two significant decimals, as Postfix writes them: `0.03`, `1.2`, `17`.
+    /// Seconds as Postfix writes them, rounded to two digits that matter and two decimals: `0.03`, `1.2`, `17`.
     static func seconds(_ milliseconds: Int64) -> String {
-        switch milliseconds {
-        case ...0: "0"
-        case ..<1_000: "0." + String(String(1_000 + (milliseconds + 5) / 10 * 10).dropFirst().prefix(2))
-        case ..<10_000: "\(milliseconds / 1_000).\(milliseconds % 1_000 / 100)"
-        default: "\(milliseconds / 1_000)"
+        let resolution: Int64 = milliseconds < 1_000 ? 10 : milliseconds < 10_000 ? 100 : 1_000
+        let hundredths = max(0, milliseconds + resolution / 2) / resolution * resolution / 10
+        let (whole, rest) = hundredths.quotientAndRemainder(dividingBy: 100)
+        switch rest {
+        case 0: return "\(whole)"
+        case _ where rest % 10 == 0: return "\(whole).\(rest / 10)"
+        default: return "\(whole).\(rest < 10 ? "0" : "")\(rest)"
         }
     }
 
