@@ -77,8 +77,8 @@ final class FakeExchangerHandler: ChannelInboundHandler {
             if self.recipients.count >= script.maximumRecipients {
                 self.answer(.rcpt, "452 4.5.3 too many recipients", context: context)
             } else {
-                self.answer(.rcpt, reply, context: context)
-                self.recipients += reply.hasPrefix("250") ? [line] : []
+                let said = self.answer(.rcpt, reply, context: context)
+                self.recipients += said.hasPrefix("250") ? [line] : []
             }
         case "DATA":
             let reply = self.recipients.isEmpty ? "503 5.5.1 no recipients" : "354 go on"
