@@ -1,0 +1,224 @@
+import Gateway
+import Testing
+
+@Suite("Mistakes in the configuration")
+struct ConfigurationMistakesTests {
+    struct Mistake: Sendable, CustomTestStringConvertible {
+        let testDescription: String
+        let text: String
+        var environment: [String: String] = [:]
+        /// All that is said.
+        let expected: String
+
+        init(_ description: String, _ text: String, environment: [String: String] = [:], _ expected: String) {
+            self.testDescription = description
+            self.text = text
+            self.environment = environment
+            self.expected = expected
+        }
+    }
+
+    private func complaint(_ text: String?, _ environment: [String: String]) -> String {
+        do {
+            _ = try ConfigurationLoader.parse(text, source: "hikyaku.yaml", environment: environment)
+            return ""
+        } catch {
+            return "\(error)"
+        }
+    }
+
+    static let inTheFile = [
+        Mistake(
+            "an unknown key deep down",
+            "listeners:\n  smtp:\n    tsl: none",
+            "hikyaku.yaml:3: listeners.smtp.tsl is no setting of Hikyaku; did you mean \"tls\"?"
+        ),
+        Mistake(
+            "an unknown key like no other",
+            "retry:\n  enthusiasm: high",
+            "hikyaku.yaml:2: retry.enthusiasm is no setting of Hikyaku"
+        ),
+        Mistake(
+            "a key of another kind of provider",
+            "chain: [direct]\nproviders:\n  direct:\n    kind: direct-mx\n    api-key: x",
+            "hikyaku.yaml:5: providers.direct.api-key is no setting of Hikyaku"
+        ),
+        Mistake(
+            "no truth value",
+            "keep-content: maybe",
+            "hikyaku.yaml:1: keep-content: expected true or false, found \"maybe\""
+        ),
+        Mistake(
+            "a time without a unit",
+            "retry:\n  first-delay: 30",
+            "hikyaku.yaml:2: retry.first-delay: expected a time such as 30s, 5m, 2h or 4d, found \"30\""
+        ),
+        Mistake(
+            "a negative time",
+            "retention: -1d",
+            "hikyaku.yaml:1: retention: expected a time such as 30s, 5m, 2h or 4d, found \"-1d\""
+        ),
+        Mistake(
+            "no size",
+            "limits:\n\n  message-size: big",
+            "hikyaku.yaml:3: limits.message-size: expected a size such as 25MiB or 500KB, found \"big\""
+        ),
+        Mistake(
+            "a size beyond all numbers",
+            "limits: { message-size: 99999999999999GB }",
+            "hikyaku.yaml:1: limits.message-size: expected a size such as 25MiB or 500KB, found \"99999999999999GB\""
+        ),
+        Mistake(
+            "a number out of its range",
+            "limits: { recipients: 0 }",
+            "hikyaku.yaml:1: limits.recipients: expected a number from 1 to 100000, found \"0\""
+        ),
+        Mistake(
+            "no choice",
+            "listeners: { smtp: { tls: ssl } }",
+            "hikyaku.yaml:1: listeners.smtp.tls: expected one of none, starttls, implicit, found \"ssl\""
+        ),
+        Mistake(
+            "a list where one value belongs",
+            "hostname: [a, b]",
+            "hikyaku.yaml:1: hostname: expected one value"
+        ),
+        Mistake(
+            "one value where keys belong",
+            "listeners: 25",
+            "hikyaku.yaml:1: listeners: expected keys and values beneath it"
+        ),
+        Mistake(
+            "a list as the whole file",
+            "- hostname: a",
+            "hikyaku.yaml:1: expected keys and values such as `hostname: mail.example.com`"
+        ),
+        Mistake(
+            "a network that is none",
+            "listeners:\n  smtp:\n    allow:\n      - 10.0.0.0/8\n      - 10.0.0.0/33",
+            "hikyaku.yaml:5: listeners.smtp.allow: expected private, loopback, any or a network such as 10.0.0.0/8, "
+                + "found \"10.0.0.0/33\""
+        ),
+        Mistake(
+            "an address that is a name",
+            "listeners: { smtp: { address: localhost } }",
+            "hikyaku.yaml:1: listeners.smtp.address: expected an IP address such as 127.0.0.1 or ::, found \"localhost\""
+        ),
+        Mistake(
+            "half a certificate",
+            "listeners: { smtp: { certificate-file: /a.pem } }",
+            "hikyaku.yaml:1: listeners.smtp.key-file: certificate-file and key-file go together"
+        ),
+        Mistake(
+            "AUTH without users",
+            "listeners:\n  smtp: { auth: required }",
+            "hikyaku.yaml:2: listeners.smtp requires AUTH, but there are no users: make one with "
+                + "`hikyaku hash-password` and put it under users"
+        ),
+        Mistake(
+            "an empty chain",
+            "hostname: a\nchain: []",
+            "hikyaku.yaml:2: chain: no provider can be used; name at least direct"
+        ),
+        Mistake(
+            "a chain of providers without credentials",
+            "chain: [sendgrid, mailgun]",
+            "hikyaku.yaml:1: chain: no provider can be used; name at least direct"
+        ),
+        Mistake(
+            "a provider twice in the chain",
+            "chain:\n  - direct\n  - direct",
+            "hikyaku.yaml:3: chain: \"direct\" stands there twice"
+        ),
+        Mistake(
+            "a provider of no kind",
+            "chain: [relay]\nproviders:\n  relay: { host: relay.example.com }",
+            "hikyaku.yaml:3: providers.relay.kind: is missing: one of direct-mx, smarthost, sendgrid, mailgun, gmail"
+        ),
+        Mistake(
+            "a smarthost without a host",
+            "chain: [relay]\nproviders:\n  relay: { kind: smarthost }",
+            "hikyaku.yaml:3: providers.relay.host: is missing, such as smtp.example.com"
+        ),
+        Mistake(
+            "a username without a password",
+            "chain: [relay]\nproviders:\n  relay: { kind: smarthost, host: h.example, username: u }",
+            "hikyaku.yaml:3: providers.relay.password: is missing beside the username; a password-file is fine, too"
+        ),
+        Mistake(
+            "a password without a username",
+            "chain: [relay]\nproviders:\n  relay: { kind: smarthost, host: h.example, password: p }",
+            "hikyaku.yaml:3: providers.relay.username: is missing beside the password"
+        ),
+        Mistake(
+            "gmail without a password",
+            "chain: [gmail]\nproviders:\n  gmail: { preset: gmail, username: a@example.com }",
+            "hikyaku.yaml:3: providers.gmail.password: is missing; set it here, as password-file, or in the environment "
+                + "as GMAIL_USERNAME and GMAIL_PASSWORD"
+        ),
+        Mistake(
+            "a secret file that is not there",
+            "chain: [mailgun]\nproviders:\n  mailgun:\n    api-key-file: /nowhere/key",
+            "hikyaku.yaml:4: providers.mailgun.api-key-file: /nowhere/key cannot be read; check the path and its permissions"
+        ),
+        Mistake(
+            "a pinned address that is none",
+            "dns:\n  hosts:\n    smtp.example.com: [192.0.2.1, here]",
+            "hikyaku.yaml:3: dns.hosts.smtp.example.com: expected an IP address, found \"here\""
+        ),
+        Mistake(
+            "a DNS source that is none",
+            "dns:\n  sources: [system, google]",
+            "hikyaku.yaml:2: dns.sources: \"google\" is not a DNS source: expected system, an address such as 8.8.8.8 or "
+                + "[2001:db8::1]:53, or https://1.1.1.1/dns-query"
+        ),
+        Mistake(
+            "no DNS source",
+            "dns: { sources: [] }",
+            "hikyaku.yaml:1: dns.sources: is empty; name at least one, such as system"
+        ),
+        Mistake(
+            "a key twice",
+            "hostname: a\ndomain: b\nhostname: c",
+            "hikyaku.yaml:1: \"hostname\" stands here twice; keep one"
+        ),
+        Mistake(
+            "a key twice deep down",
+            "hostname: a\nlisteners:\n  smtp:\n    port: 25\n    port: 26",
+            "hikyaku.yaml:4: \"port\" stands here twice; keep one"
+        ),
+    ]
+
+    @Test("in the file: named with file, line and key", arguments: inTheFile)
+    func namesTheLine(_ mistake: Mistake) {
+        #expect(self.complaint(mistake.text, mistake.environment) == mistake.expected)
+    }
+
+    @Test("a file that cannot be read is named, and so is one that is named by HIKYAKU_CONFIG")
+    func namesTheFile() {
+        let expected = "/nowhere/hikyaku.yaml: cannot be read; check the path and its permissions"
+        for (path, environment) in [
+            ("/nowhere/hikyaku.yaml", [:]), (nil, ["HIKYAKU_CONFIG": "/nowhere/hikyaku.yaml"]),
+        ] as [(String?, [String: String])] {
+            do {
+                _ = try ConfigurationLoader.load(path: path, environment: environment)
+                Issue.record("it loaded")
+            } catch {
+                #expect(error.description == expected)
+            }
+        }
+    }
+
+    @Test("an open relay is warned of, unless a login is required")
+    func warnsOfOpenRelays() throws {
+        let open = try ConfigurationLoader.parse(
+            "hostname: a\nlisteners:\n  smtp: { allow: any }",
+            source: "hikyaku.yaml",
+            environment: [:]
+        )
+        let expected =
+            "hikyaku.yaml:3: listeners.smtp relays for everybody who can reach it: an open relay unless a firewall stands "
+            + "before it"
+        #expect(open.warnings.map(\.description) == [expected])
+    }
+}
