@@ -36,12 +36,22 @@ final class GatewayFolder: Sendable {
     }
 
     /// Runs a gateway while the body runs, then stops it as SIGTERM would and waits for its end.
-    func run(
-        _ text: String,
-        logger: Logger = .silent,
+    func run(_ text: String, logger: Logger = .silent, _ body: (RunningGateway) async throws -> Void) async throws {
+        try await self.run(try self.configuration(text), logger, body)
+    }
+
+    /// The same with listeners and folder written down by the test.
+    func run(whole text: String, _ body: (RunningGateway) async throws -> Void) async throws {
+        let configuration = try ConfigurationLoader.parse(text, source: "hikyaku.yaml", environment: [:])
+        try await self.run(configuration, .silent, body)
+    }
+
+    private func run(
+        _ configuration: GatewayConfiguration,
+        _ logger: Logger,
         _ body: (RunningGateway) async throws -> Void
     ) async throws {
-        let service = try await GatewayService(try self.configuration(text), logger: logger)
+        let service = try await GatewayService(configuration, logger: logger)
         let (stopped, stop) = AsyncStream<Void>.makeStream()
         try await withThrowingTaskGroup(of: Void.self) { group in
             group.addTask {
