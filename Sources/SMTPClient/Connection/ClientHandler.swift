@@ -94,11 +94,11 @@ final class ClientHandler: ChannelInboundHandler {
         self.interrupt(cause)
     }
 
-    /// Gives up unless the final dot is out, whose answer is worth waiting for.
+    /// Gives up; with the final dot out, whether the message was taken stays in doubt.
+    ///
+    /// Who cancels has waited for that answer as long as it may: the process is about to end.
     func cancel() {
-        if self.session.stage != .commit {
-            self.interrupt(.lost("the attempt was cancelled"))
-        }
+        self.interrupt(.lost("the attempt was cancelled"))
     }
 
     /// Says QUIT when the time is over without another transaction.
