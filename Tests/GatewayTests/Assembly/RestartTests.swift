@@ -44,6 +44,36 @@ struct RestartTests {
         }
     }
 
+    @Test(
+        "stopped while the answer to the content is awaited: doubt is on record, and the same provider is asked again"
+    )
+    func keepsDoubt() async throws {
+        var mute = FakeExchangerScript()
+        mute.once = [.content: [.hang]]
+        let folder = try GatewayFolder()
+        try await FakeExchanger.run(mute) { first in
+            try await FakeExchanger.run { second in
+                let text =
+                    "shutdown-grace: 100ms\nretry: { ambiguous-delay: 100ms }\nchain: [first, second]\nproviders:\n"
+                    + relay("first", first) + relay("second", second)
+                var id: QueueID?
+                try await folder.run(text) { gateway in
+                    id = try await gateway.accept()
+                    try await eventually("the content is handed over") { first.record.messages.count == 1 }
+                }
+                let known = try #require(id)
+                let left = try #require(try await folder.record(known))
+                #expect(left.recipients.map(\.state) == [.waiting])
+                #expect(left.attempts.flatMap(\.outcomes).map(\.persistence) == [.ambiguous])
+                try await folder.run(text) { gateway in
+                    let record = try await gateway.wait(for: left.id, .delivered)
+                    #expect(record.attempts.map(\.provider) == ["first", "first"])
+                    #expect(second.record.messages.isEmpty)
+                }
+            }
+        }
+    }
+
     @Test("a second gateway on the same folder is refused, and told who has it; the first goes on")
     func refusesASecondGateway() async throws {
         try await FakeExchanger.run { exchanger in
