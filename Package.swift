@@ -137,7 +137,9 @@ let package = Package(
         // Tests: one target for each of the above, the kit they share, and the whole gateway.
         .target(
             name: "TestKit",
-            dependencies: ["MailModel", "SMTPProtocol", "DNSProtocol", "Delivery", buffer, posix, tls, logging],
+            dependencies: [
+                "MailModel", "SMTPProtocol", "DNSProtocol", "Delivery", buffer, posix, tls, logging, crypto,
+            ],
             path: "Tests/TestKit",
             resources: [.copy("Fixtures")],
             swiftSettings: house

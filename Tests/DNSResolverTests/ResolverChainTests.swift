@@ -15,7 +15,7 @@ struct ResolverChainTests {
     func headStart() async throws {
         var fixture = self.fixture
         fixture.configuration.headStart = .milliseconds(1)
-        fixture.configuration.sourceTimeout = .milliseconds(300)
+        fixture.configuration.sourceTimeout = .seconds(4)
         try await FakeNameServer.run(.silent) { silent in
             try await FakeNameServer.run(zone: self.zone) { good in
                 let chain = fixture.chain(silent, good)

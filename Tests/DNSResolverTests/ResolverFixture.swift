@@ -6,7 +6,7 @@ import NIOPosix
 import Synchronization
 import TestKit
 
-/// Resolvers in front of fake servers, with short waits.
+/// Resolvers in front of fake servers; the waits are such that a good server answers in time on a busy machine.
 struct ResolverFixture {
     static let zone: [String: [FakeNameServer.Record]] = [
         "MX shop.test": [.exchanger(10, "mx1.shop.test"), .exchanger(20, "mx2.shop.test")],
@@ -20,7 +20,7 @@ struct ResolverFixture {
     var configuration = ResolverConfiguration(
         sources: [],
         resolvConfPath: "/nonexistent/resolv.conf",
-        sourceTimeout: .milliseconds(200),
+        sourceTimeout: .seconds(4),
         lookupTimeout: .seconds(20),
         headStart: .seconds(10)
     )

@@ -39,7 +39,7 @@ struct ClientFixture {
         to addresses: [String] = ["a@example.com"],
         over hop: NextHop,
         content: MessageContent = SampleMail.content(),
-        within time: Duration = .seconds(20)
+        within time: Duration = .seconds(60)
     ) async -> TransferReport {
         let mail = MailTransaction(
             reversePath: .mailbox(SampleMail.mailbox("noreply@app.example")),

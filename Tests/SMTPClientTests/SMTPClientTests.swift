@@ -170,11 +170,9 @@ struct SMTPClientTests {
         var script = FakeExchangerScript()
         script.always[.mail] = .hang
         try await FakeExchanger.run(script) { exchanger in
-            let began = ContinuousClock.now
             let hop = self.fixture.hop(to: exchanger)
             let report = await self.fixture.deliver(over: hop, within: .milliseconds(200))
             #expect(report.results.first?.failure?.cause == .timeout)
-            #expect(ContinuousClock.now - began < .seconds(10))
         }
     }
 

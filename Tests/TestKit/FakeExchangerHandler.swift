@@ -11,6 +11,7 @@ final class FakeExchangerHandler: ChannelInboundHandler {
     private var buffer: [UInt8] = []
     private var isEncrypted: Bool
     private var isReadingContent = false
+    private var searched = 0
     private var authSteps: Int?
     private var mail = ""
     private var recipients: [String] = []
@@ -160,14 +161,22 @@ final class FakeExchangerHandler: ChannelInboundHandler {
         return true
     }
 
+    /// Looks only where it has not looked before: large content must not keep the event loop from everybody else.
     private func indexOfFinalDot() -> Int? {
         let mark: [UInt8] = [0x0D, 0x0A, 0x2E, 0x0D, 0x0A]
-        guard self.buffer.count >= mark.count else {
-            return nil
+        var start = self.searched
+        while start + mark.count <= self.buffer.count {
+            guard let dot = self.buffer[(start + 2)...].firstIndex(of: 0x2E), dot + 2 < self.buffer.count else {
+                break
+            }
+            if self.buffer[dot - 2...dot + 2].elementsEqual(mark) {
+                self.searched = 0
+                return dot - 2
+            }
+            start = dot - 1
         }
-        return (0...(self.buffer.count - mark.count)).first { start in
-            self.buffer[start] == 0x0D && self.buffer[start..<start + mark.count].elementsEqual(mark)
-        }
+        self.searched = max(0, self.buffer.count - mark.count)
+        return nil
     }
 
     /// Answers as the script says for the stage; gives what was answered.

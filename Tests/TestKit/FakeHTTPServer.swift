@@ -1,3 +1,4 @@
+import Crypto
 import NIOCore
 import NIOPosix
 import NIOSSL
@@ -33,8 +34,8 @@ package final class FakeHTTPServer: Sendable {
         /// The request line and the header fields.
         package var head: [String]
         package var bodySize: Int
-        /// A sum over the body by which two bodies are told apart: FNV-1a.
-        package var bodyHash: UInt64
+        /// The SHA-256 of the body.
+        package var bodyHash: [UInt8]
     }
 
     package let port: Int
@@ -91,9 +92,9 @@ package final class FakeHTTPServer: Sendable {
         }
     }
 
-    /// The sum by which a body is known again.
-    package static func hash(_ bytes: some Sequence<UInt8>, from seed: UInt64 = 0xCBF2_9CE4_8422_2325) -> UInt64 {
-        bytes.reduce(seed) { ($0 ^ UInt64($1)) &* 0x100_0000_01B3 }
+    /// The hash by which a body is known again.
+    package static func hash(_ bytes: some Sequence<UInt8>) -> [UInt8] {
+        Array(SHA256.hash(data: Array(bytes)))
     }
 }
 
@@ -106,6 +107,7 @@ private final class FakeHTTPHandler: ChannelInboundHandler {
     private var headBytes: [UInt8] = []
     private var request: FakeHTTPServer.Request?
     private var left = 0
+    private var hasher = SHA256()
     private var number = 0
 
     init(state: FakeHTTPServer.State) {
@@ -127,7 +129,12 @@ private final class FakeHTTPHandler: ChannelInboundHandler {
             }
             if let request = self.request, self.left == 0 {
                 self.request = nil
-                self.state.record.withLock { $0.requests[self.number] = request }
+                let hash = Array(self.hasher.finalize())
+                self.hasher = SHA256()
+                self.state.record.withLock { record in
+                    record.requests[self.number] = request
+                    record.requests[self.number].bodyHash = hash
+                }
                 self.answer(context)
             }
         }
@@ -147,7 +154,7 @@ private final class FakeHTTPHandler: ChannelInboundHandler {
             self.headBytes = []
             let length = lines.first { $0.lowercased().hasPrefix("content-length:") }
             self.left = length.flatMap { Int($0.dropFirst("content-length:".count).filter(\.isNumber)) } ?? 0
-            let request = FakeHTTPServer.Request(head: lines, bodySize: 0, bodyHash: FakeHTTPServer.hash([]))
+            let request = FakeHTTPServer.Request(head: lines, bodySize: 0, bodyHash: [])
             self.request = request
             self.number = self.state.record.withLock { record in
                 record.requests.append(request)
@@ -163,11 +170,8 @@ private final class FakeHTTPHandler: ChannelInboundHandler {
 
     private func readBody(_ bytes: inout ByteBufferView.SubSequence) {
         let part = bytes.prefix(self.left)
-        if var request = self.request {
-            request.bodySize += part.count
-            request.bodyHash = FakeHTTPServer.hash(part, from: request.bodyHash)
-            self.request = request
-        }
+        self.request?.bodySize += part.count
+        part.withUnsafeBytes { self.hasher.update(bufferPointer: $0) }
         self.left -= part.count
         bytes = bytes.dropFirst(part.count)
     }

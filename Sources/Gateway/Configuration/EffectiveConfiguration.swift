@@ -130,7 +130,8 @@ extension LimitSettings {
 private func scalar(_ text: String) -> String {
     let isPlain =
         text.first.map { $0.isLetter && $0.isASCII || $0 == "/" } == true
-        && text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && !"\"'#:,[]{}&*!|>%`\\".utf8.contains($0) }
+        && text.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F && !"\"'#,[]{}&*!|>%`\\".utf8.contains($0) }
+        && !text.hasSuffix(":")
         && !["true", "false", "yes", "no", "on", "off", "null", "y", "n"].contains(text.lowercased())
     let escaped = text.map { $0 == "\"" || $0 == "\\" ? "\\\($0)" : String($0) }.joined()
     return isPlain ? text : "\"\(escaped)\""

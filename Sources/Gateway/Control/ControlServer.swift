@@ -5,6 +5,12 @@ import MailModel
 import NIOCore
 import NIOPosix
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// Answers the commands of operators on a Unix socket beside the store; one JSON object a line each way.
 final class ControlServer: Sendable {
     /// The longest request, in octets.
@@ -12,21 +18,32 @@ final class ControlServer: Sendable {
 
     private let channel: any Channel
 
-    private init(_ channel: any Channel) {
+    private let path: String
+
+    private init(_ channel: any Channel, at path: String) {
         self.channel = channel
+        self.path = path
     }
 
     /// Opens the socket; a stale one of a gateway that was killed is replaced, since the store's lock is ours.
     static func start(_ gateway: GatewayService) async throws -> ControlServer? {
         let path = gateway.configuration.controlSocket
-        guard path.utf8.count < 104 else {
+        // Bound in a folder that is ours alone, closed to others, then moved: at its own path it is never open to them.
+        let folder = "\(path).new"
+        let hidden = "\(folder)/s"
+        guard hidden.utf8.count < 104 else {
             gateway.logger.warning(
                 "control-socket is longer than a Unix socket path may be; commands cannot reach the gateway"
             )
             return nil
         }
-        let mask = umask(0o077)
-        defer { umask(mask) }
+        // What a gateway left that was killed at this point.
+        unlink(hidden)
+        rmdir(folder)
+        guard mkdir(folder, 0o700) == 0 else {
+            throw StartupFailure("control-socket: cannot make \(folder): \(String(cString: strerror(errno)))")
+        }
+        defer { rmdir(folder) }
         let channel = try await ServerBootstrap(group: gateway.group)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {
@@ -35,13 +52,18 @@ final class ControlServer: Sendable {
                     )
                 }
             }
-            .bind(unixDomainSocketPath: path, cleanupExistingSocketFile: true).get()
-        // The mask is the whole process's: whoever else changes it meanwhile must not open the socket to others.
-        chmod(path, 0o600)
-        return ControlServer(channel)
+            .bind(unixDomainSocketPath: hidden).get()
+        guard chmod(hidden, 0o600) == 0, rename(hidden, path) == 0 else {
+            let reason = String(cString: strerror(errno))
+            unlink(hidden)
+            try await channel.close()
+            throw StartupFailure("control-socket: cannot make \(path): \(reason)")
+        }
+        return ControlServer(channel, at: path)
     }
 
     func stop() async {
+        unlink(self.path)
         // Closed already is as good.
         try? await self.channel.close()
     }

@@ -43,8 +43,11 @@ struct PostfixServer {
         throw ServerProcess.Missing(description: "\(count) messages for \(user) did not arrive:\n\(self.log)")
     }
 
+    /// What Postfix and its start script said.
     var log: String {
-        (try? String(contentsOf: self.folder.appendingPathComponent("mail.log"), encoding: .utf8)) ?? ""
+        ["start.log", "mail.log"].compactMap {
+            try? String(contentsOf: self.folder.appendingPathComponent($0), encoding: .utf8)
+        }.joined()
     }
 
     /// Has Postfix started or ended by its own command, and waits for the end of that.
