@@ -165,6 +165,24 @@ struct SMTPClientTests {
         }
     }
 
+    @Test("an attempt that is cancelled before it begins ends, on a new connection and on a kept one")
+    func cancelledBefore() async throws {
+        try await FakeExchanger.run { exchanger in
+            let hop = self.fixture.hop(to: exchanger)
+            for isKept in [false, true] {
+                if isKept {
+                    #expect(await self.fixture.deliver(over: hop).results.areAccepted)
+                }
+                let task = Task {
+                    withUnsafeCurrentTask { $0?.cancel() }
+                    return await self.fixture.deliver(over: hop)
+                }
+                #expect(await task.value.results.areAccepted == false)
+            }
+            #expect(exchanger.record.messages.count == 1)
+        }
+    }
+
     @Test("the deadline of the attempt ends a wait that its stage would allow")
     func deadline() async throws {
         var script = FakeExchangerScript()

@@ -60,7 +60,7 @@ package struct TraceRenderer {
     private func attempt(_ attempt: AttemptRecord, of message: MessageRecord) -> [String] {
         let evidence = attempt.evidence
         var lines: [String] = []
-        let indent = String(repeating: " ", count: 16 + attempt.provider.count)
+        let indent = String(repeating: " ", count: 18 + attempt.provider.count)
         var first = "  \(attempt.startedAt.clockTime)  \(self.bold(attempt.provider))  "
         for line in evidence.resolution {
             lines.append(printable(line))

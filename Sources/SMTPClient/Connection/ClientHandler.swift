@@ -53,6 +53,11 @@ final class ClientHandler: ChannelInboundHandler {
         if let event = self.event {
             self.event = nil
             continuation.resume(returning: event)
+        } else if self.context == nil {
+            // Closed before anybody waited, such as by a cancellation that came first: nothing will ever happen here.
+            continuation.resume(
+                returning: .failed(ClientFailure(self.session.stage, .lost("the connection is closed")))
+            )
         } else {
             self.waiter = continuation
         }

@@ -18,12 +18,12 @@ struct TraceRendererTests {
               Message-ID <1@app.example.org>
               user@example.net   delivered in 0.9 s by gmail (2 attempts)
               10:17:03.011  direct  MX example.net: 127.0.0.11 REFUSED 1 ms, 8.8.8.8 no answer 300 ms
-                                  4.4.3 no DNS source could answer (transient/destination/resolve)
-                                  moved on to gmail: no DNS source could answer
+                                    4.4.3 no DNS source could answer (transient/destination/resolve)
+                                    moved on to gmail: no DNS source could answer
               10:17:03.329  gmail  left smtp.gmail.com[2001:db8::1]:587: network unreachable
-                                 smtp.gmail.com [142.250.102.108:587], TLSv1.3 verified, AUTH PLAIN
-                                 connect 40, tls 61, data 210 ms
-                                 250 2.0.0 OK 1732356423 gsmtp
+                                   smtp.gmail.com [142.250.102.108:587], TLSv1.3 verified, AUTH PLAIN
+                                   connect 40, tls 61, data 210 ms
+                                   250 2.0.0 OK 1732356423 gsmtp
             """
         #expect(self.render(message) == expected)
     }
@@ -61,7 +61,7 @@ struct TraceRendererTests {
             "  f@example.net   expired: 4.4.1 refused",
             "  g@example.net   deleted by an operator",
             "  10:17:03.011  direct  a@example.net: 4.4.3 no DNS source could answer (transient/destination/resolve)",
-            "                      no end is recorded: it runs now, or the gateway died while it ran",
+            "                        no end is recorded: it runs now, or the gateway died while it ran",
         ]
         #expect(lines.dropFirst(2).map(String.init) == expected)
     }
