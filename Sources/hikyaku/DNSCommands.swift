@@ -42,10 +42,15 @@ struct DNS: AsyncParsableCommand {
         )
 
         @OptionGroup var options: ConfigurationOptions
+        @Flag(help: "Print JSON.") var json = false
 
         func run() async throws {
-            let reply = try await askGateway(ControlRequest(.dnsSources), self.options)
-            for source in reply.status?.dnsSources ?? [] {
+            let sources = try await askGateway(ControlRequest(.dnsSources), self.options).status?.dnsSources ?? []
+            if self.json {
+                print(MessageJSON.text(of: sources))
+                return
+            }
+            for source in sources {
                 print("\(source.name)  \(source.isHealthy ? "good" : "failed lately, asked last")")
             }
         }

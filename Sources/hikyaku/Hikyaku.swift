@@ -15,7 +15,8 @@ struct Hikyaku: AsyncParsableCommand {
         abstract: "An SMTP relay gateway that delivers by the best way that works right now.",
         version: GatewayService.version,
         subcommands: [
-            Serve.self, Config.self, Queue.self, Trace.self, Send.self, DNS.self, Status.self, Health.self,
+            Serve.self, Config.self, Queue.self, Trace.self, Send.self, DNS.self, Provider.self, Status.self,
+            Health.self,
             HashPassword.self, Version.self,
         ]
     )

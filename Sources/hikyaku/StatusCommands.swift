@@ -12,20 +12,7 @@ struct Status: AsyncParsableCommand {
         guard let status = try await askGateway(ControlRequest(.status), self.options).status else {
             throw ExitCode(Sysexits.software)
         }
-        if self.json {
-            print(MessageJSON.text(of: status))
-            return
-        }
-        print("hikyaku \(status.version) on \(status.hostname)")
-        print("listening  \(status.listeners.joined(separator: ", "))")
-        print("chain      \(status.chain.joined(separator: ", "))")
-        print("attempts   \(status.running) running, \(status.waiting) waiting in memory")
-        print(
-            "dns        \(status.dnsSources.map { $0.name + ($0.isHealthy ? "" : " (failing)") }.joined(separator: ", "))"
-        )
-        for breaker in status.breakers {
-            print("closed     \(breaker.name) until \(breaker.until): \(breaker.why)")
-        }
+        print(self.json ? MessageJSON.text(of: status) : status.text)
     }
 }
 

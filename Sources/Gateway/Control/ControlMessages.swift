@@ -36,7 +36,9 @@ package struct ControlReply: Codable, Sendable {
 /// How the running gateway is.
 package struct GatewayStatus: Codable, Sendable {
     package struct Breaker: Codable, Sendable {
+        /// The way that is left alone: a provider, or one with a destination or a sender domain.
         package var name: String
+        package var provider: String
         package var until: String
         package var why: String
     }

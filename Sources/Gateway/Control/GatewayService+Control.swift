@@ -48,6 +48,10 @@ extension GatewayService {
             return ControlReply(status: self.status())
         case .closeBreaker:
             let key = BreakerKey(provider: request.subject ?? "")
+            guard self.configuration.chain.contains(key.provider) else {
+                let chain = self.configuration.chain.joined(separator: ", ")
+                throw StartupFailure("\"\(key.provider)\" is not in the chain (\(chain))")
+            }
             return ControlReply(count: try await self.queue.closeBreaker(key).count)
         }
     }
@@ -79,6 +83,7 @@ extension GatewayService {
             breakers: self.queue.openBreakers.map { key, state in
                 .init(
                     name: key.description,
+                    provider: key.provider,
                     until: state.openUntil.map(\.description) ?? "something changes",
                     why: state.text
                 )

@@ -124,6 +124,8 @@ struct RestartTests {
                     let record = try await gateway.wait(for: try await gateway.accept(), .delivered)
                     #expect(record.attempts.map(\.provider) == ["second"])
                     #expect(first.record.connections == connections)
+                    let unknown = try await gateway.ask(.closeBreaker, "frist").error
+                    #expect(unknown == "\"frist\" is not in the chain (first, second)")
                     #expect(try await gateway.ask(.closeBreaker, "first").count == 1)
                     #expect(try await gateway.ask(.status).status?.breakers.isEmpty == true)
                     let again = try await gateway.wait(for: try await gateway.accept(), .delivered)

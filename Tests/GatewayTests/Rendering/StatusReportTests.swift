@@ -1,0 +1,47 @@
+import Foundation
+import Gateway
+import Testing
+
+@Suite("The state of a running gateway")
+struct StatusReportTests {
+    private func status() throws -> GatewayStatus {
+        let json = """
+            {"version": "1.0", "hostname": "gw.example.com", "listeners": ["127.0.0.1:25"], "chain": ["direct", "gmail"],
+             "waiting": 3, "running": 1, "dnsSources": [{"name": "127.0.0.11", "isHealthy": false}, {"name": "8.8.8.8",
+             "isHealthy": true}], "breakers": [{"name": "direct to shop.test", "provider": "direct", "until": "noon",
+             "why": "no route"}, {"name": "gmail", "provider": "gmail", "until": "something changes",
+             "why": "535 \\u001b[2Jbad password"}]}
+            """
+        return try JSONDecoder().decode(GatewayStatus.self, from: Data(json.utf8))
+    }
+
+    @Test("is told line by line, with a peer's words disarmed")
+    func text() throws {
+        let expected = """
+            hikyaku 1.0 on gw.example.com
+            listening  127.0.0.1:25
+            chain      direct, gmail
+            attempts   1 running, 3 waiting in memory
+            dns        127.0.0.11 (failing), 8.8.8.8
+            closed     direct to shop.test until noon: no route
+            closed     gmail until something changes: 535 ?[2Jbad password
+            """
+        #expect(try self.status().text == expected)
+    }
+
+    @Test("a provider is in use although one destination of its is left alone")
+    func providers() throws {
+        let expected = """
+            PROVIDER             STATE
+            direct               in use
+            direct to shop.test  left alone until noon: no route
+            gmail                left alone until something changes: 535 ?[2Jbad password
+            """
+        #expect(try self.status().providerTable == expected)
+        let json = try JSONSerialization.jsonObject(with: Data(MessageJSON.text(of: self.status().providers).utf8))
+        let providers = try #require(json as? [[String: Any]])
+        #expect(providers.map { $0["name"] as? String } == ["direct", "gmail"])
+        #expect(providers.map { $0["isInUse"] as? Bool } == [true, false])
+        #expect(providers.map { ($0["leftAlone"] as? [Any])?.count } == [1, 1])
+    }
+}
