@@ -41,7 +41,7 @@ test: debug ## install what is missing, build, and run all tests
 bench: build ## compare with Postfix, side by side (needs the bench of the workshop: BENCH=path)
 	@[ -x $(BENCH)/bench.py ] || { echo "There is no bench at $(BENCH); say where with BENCH=path" >&2; exit 1; }
 	HIKYAKU_BIN=$(CURDIR)/.build/release/hikyaku $(BENCH)/bench.py run --extra $(CURDIR)/Tests/Benchmarks/hikyaku.peer \
-	  --peers postfix-tuned --parts tp,lat --rounds 3 --secs 2 --out .build/bench.jsonl
+	  --peers hikyaku,postfix-tuned --parts tp,lat --rounds 3 --secs 2 --out .build/bench.jsonl
 	$(BENCH)/bench.py report .build/bench.jsonl
 
 format: ## format all Swift code
