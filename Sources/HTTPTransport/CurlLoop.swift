@@ -11,12 +11,14 @@ import Synchronization
 /// The thread that drives all transfers.
 ///
 /// `@unchecked Sendable`: the multi handle is used by the loop's thread alone, but for `curl_multi_wakeup`, which libcurl
-/// allows from any thread; all else is behind the mutex.
+/// allows from any thread as long as the handle lives, which the inbox knows; all else is behind a mutex.
 final class CurlLoop: @unchecked Sendable {
     private struct Inbox {
         var added: [Transfer] = []
         var cancelled: [Transfer] = []
         var isStopping = false
+        /// The multi handle is gone, or about to.
+        var isOver = false
     }
 
     private let multi: UnsafeMutableRawPointer?
@@ -64,25 +66,38 @@ final class CurlLoop: @unchecked Sendable {
         if isStopping {
             transfer.fail(.cancelled, "the gateway is stopping")
         } else {
-            curl_multi_wakeup(self.multi)
+            self.wake()
         }
     }
 
     func cancel(_ transfer: Transfer) {
-        self.inbox.withLock { $0.cancelled.append(transfer) }
-        curl_multi_wakeup(self.multi)
+        self.inbox.withLock { inbox in
+            if !inbox.isOver {
+                inbox.cancelled.append(transfer)
+            }
+        }
+        self.wake()
     }
 
     /// Ends the thread and waits for it.
     func stop() {
         self.inbox.withLock { $0.isStopping = true }
-        curl_multi_wakeup(self.multi)
+        self.wake()
         let thread = self.thread.withLock { thread in
             defer { thread = nil }
             return thread
         }
         if let thread {
             pthread_join(thread, nil)
+        }
+    }
+
+    /// Ends the wait of the loop's thread; the lock keeps the handle alive meanwhile.
+    private func wake() {
+        self.inbox.withLock { inbox in
+            if !inbox.isOver {
+                curl_multi_wakeup(self.multi)
+            }
         }
     }
 
@@ -96,6 +111,10 @@ final class CurlLoop: @unchecked Sendable {
         for handle in Array(self.running.keys) {
             self.remove(handle)?.fail(.cancelled, "the gateway is stopping")
         }
+        self.inbox.withLock { inbox in
+            inbox.isOver = true
+            inbox.cancelled = []
+        }
         curl_multi_cleanup(self.multi)
     }
 
@@ -108,7 +127,7 @@ final class CurlLoop: @unchecked Sendable {
             }
             return inbox
         }
-        for transfer in inbox.added {
+        for transfer in inbox.added where !transfer.isOver {
             guard let handle = transfer.prepare() else {
                 transfer.fail(.invalidRequest, "libcurl refused the request")
                 continue

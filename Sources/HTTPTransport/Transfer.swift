@@ -13,11 +13,19 @@ final class Transfer: @unchecked Sendable {
     private static let discardLimit = 1 << 20
     private static let headerLimit = 64 << 10
 
+    private typealias Completion = @Sendable (Result<HTTPResponse, HTTPFailure>) -> Void
+
+    /// A transfer may be cancelled before anybody waits for it.
+    private struct End {
+        var result: Result<HTTPResponse, HTTPFailure>?
+        var completion: Completion?
+    }
+
     private let request: HTTPRequest
     private let target: URLTarget
     private let addresses: [IPAddress]
     private let configuration: CurlClient.Configuration
-    private let completion = Mutex<(@Sendable (Result<HTTPResponse, HTTPFailure>) -> Void)?>(nil)
+    private let end = Mutex(End())
 
     private(set) var handle: UnsafeMutableRawPointer?
     private var lists: [UnsafeMutablePointer<curl_slist>] = []
@@ -40,8 +48,19 @@ final class Transfer: @unchecked Sendable {
         self.upload = UploadBody(request.body)
     }
 
+    /// Whether there is a result already, so that nothing is left to be done.
+    var isOver: Bool {
+        self.end.withLock { $0.result != nil }
+    }
+
     func onCompletion(_ completion: @escaping @Sendable (Result<HTTPResponse, HTTPFailure>) -> Void) {
-        self.completion.withLock { $0 = completion }
+        let result = self.end.withLock { end in
+            end.completion = end.result == nil ? completion : nil
+            return end.result
+        }
+        if let result {
+            completion(result)
+        }
     }
 
     func fail(_ kind: HTTPFailure.Kind, _ description: String) {
@@ -49,10 +68,15 @@ final class Transfer: @unchecked Sendable {
         self.finish(.failure(failure))
     }
 
+    /// The first result counts.
     private func finish(_ result: Result<HTTPResponse, HTTPFailure>) {
-        let completion = self.completion.withLock { completion in
-            defer { completion = nil }
-            return completion
+        let completion = self.end.withLock { end -> Completion? in
+            guard end.result == nil else {
+                return nil
+            }
+            end.result = result
+            defer { end.completion = nil }
+            return end.completion
         }
         completion?(result)
     }
