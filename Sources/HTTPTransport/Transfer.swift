@@ -30,6 +30,8 @@ final class Transfer: @unchecked Sendable {
     private(set) var handle: UnsafeMutableRawPointer?
     private var lists: [UnsafeMutablePointer<curl_slist>] = []
     private var upload: UploadBody
+    private var status = 0
+    private var hasWholeHeader = false
     private var headers: [(name: String, value: String)] = []
     private var headerSize = 0
     private var body: [UInt8] = []
@@ -64,7 +66,7 @@ final class Transfer: @unchecked Sendable {
     }
 
     func fail(_ kind: HTTPFailure.Kind, _ description: String) {
-        let failure = HTTPFailure(kind: kind, bodySent: self.upload.mayBeSent, description: description)
+        let failure = HTTPFailure(kind: kind, bodySent: self.mayBeObeyed, description: description)
         self.finish(.failure(failure))
     }
 
@@ -114,9 +116,10 @@ extension Transfer {
         var codes = [hikyaku_curl_set_text(handle, CURLOPT_URL, self.request.url)]
         if self.target.literal == nil {
             let addresses = self.addresses.map { $0.isIPv6 ? "[\($0)]" : "\($0)" }.joined(separator: ",")
-            // With `+` the entry times out like any other, so that new addresses are used when names move.
+            // Replaces what an earlier request said of the name. Without `+` it stays while this request lasts: were it to
+            // grow old, a second try on a new connection would ask the system's resolver.
             codes.append(
-                self.setList(handle, CURLOPT_RESOLVE, ["+\(self.target.host):\(self.target.port):\(addresses)"])
+                self.setList(handle, CURLOPT_RESOLVE, ["\(self.target.host):\(self.target.port):\(addresses)"])
             )
         }
         var headers = self.request.headers.map { "\($0.name): \($0.value)" }
@@ -213,6 +216,14 @@ extension Transfer {
                 let octets = UnsafeRawBufferPointer(start: bytes, count: size * count)
                 return Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().receiveHeader(octets)
             },
+            hikyaku_curl_set_long(handle, CURLOPT_NOPROGRESS, 0),
+            hikyaku_curl_set_pointer(handle, CURLOPT_XFERINFODATA, context),
+            hikyaku_curl_set_progress(handle) { context, _, _, total, sent in
+                guard let context, sent < total else {
+                    return 0
+                }
+                return Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().isRefusedEarly ? 1 : 0
+            },
         ]
         return codes.allSatisfy { $0 == CURLE_OK }
     }
@@ -240,11 +251,53 @@ extension Transfer {
         if line.hasPrefix("HTTP/") {
             // A further header section: the one before was 1yz.
             self.headers = []
+            self.hasWholeHeader = false
+            self.status = line.split(separator: " ").dropFirst().first.flatMap { Int($0.prefix(3)) } ?? 0
         } else if let colon = line.firstIndex(of: ":") {
             let value = line[line.index(after: colon)...].split(whereSeparator: \.isWhitespace).joined(separator: " ")
             self.headers.append((String(line[..<colon]), value))
+        } else {
+            self.hasWholeHeader = true
         }
         return octets.count
+    }
+
+    /// Whether the server may act on the request: libcurl has all of the body, or the server has said yes before that.
+    private var mayBeObeyed: Bool {
+        self.upload.mayBeSent || self.isAccepted
+    }
+
+    private var isAccepted: Bool {
+        (200..<300).contains(self.status)
+    }
+
+    /// Whether nothing of the body is left in libcurl's own buffer.
+    private func hasSentBody(_ handle: UnsafeMutableRawPointer) -> Bool {
+        var count: curl_off_t = 0
+        hikyaku_curl_get_offset(handle, CURLINFO_SIZE_UPLOAD_T, &count)
+        return count >= curl_off_t(self.upload.size)
+    }
+
+    /// Whether the response is here as a whole, by its own word on its length.
+    private var hasWholeResponse: Bool {
+        let field = self.headers.first { $0.name.lowercased() == "content-length" }
+        return self.hasWholeHeader && self.status >= 200
+            && field.flatMap { Int($0.value) }.map { self.bodySize >= $0 } ?? false
+    }
+
+    /// Whether the server has spoken, however the transfer ended.
+    ///
+    /// It need not read what it refuses, and may even reset the stream after its response, which counts nevertheless
+    /// (RFC 9113 §8.1): libcurl 7.88 calls that an error. Of a refusal, the status is enough.
+    private var isAnswered: Bool {
+        self.hasWholeResponse || self.hasWholeHeader && self.status >= 400
+    }
+
+    /// Called while the body is still being sent: whether a refusal makes that idle.
+    ///
+    /// Over HTTP/2, libcurl 7.88 would try to send the rest until the timeout, with all the power of a processor.
+    private var isRefusedEarly: Bool {
+        self.status >= 400 && self.hasWholeResponse
     }
 
     /// Turns libcurl's word on the transfer into a response or a failure.
@@ -252,15 +305,12 @@ extension Transfer {
         guard let handle else {
             return
         }
-        var status = 0
-        hikyaku_curl_get_long(handle, CURLINFO_RESPONSE_CODE, &status)
-        // A server may refuse before it has read the body, and libcurl then waits in vain to send the rest (HTTP/2).
-        if code == CURLE_OK && status > 0 || code == CURLE_OPERATION_TIMEDOUT && status >= 400 {
+        if code == CURLE_OK && self.status > 0 || self.isAnswered {
             let response = HTTPResponse(
-                status: status,
+                status: self.status,
                 headers: self.headers,
                 body: self.body,
-                isTruncated: self.bodySize > self.body.count,
+                isTruncated: self.bodySize > self.body.count || code != CURLE_OK && !self.hasWholeResponse,
                 remoteAddress: self.remoteAddress(handle),
                 timings: self.timings(handle),
                 protocolVersion: self.protocolVersion(handle)
@@ -270,7 +320,7 @@ extension Transfer {
         }
         let failure = HTTPFailure(
             kind: self.kind(of: code, isConnected: self.time(handle, CURLINFO_PRETRANSFER_TIME_T) > .zero),
-            bodySent: self.upload.mayBeSent,
+            bodySent: self.mayBeObeyed && (self.isAccepted || self.hasSentBody(handle)),
             description: String(cString: curl_easy_strerror(code)),
             remoteAddress: self.remoteAddress(handle),
             timings: self.timings(handle)
