@@ -7,46 +7,7 @@ import TestKit
 import Testing
 
 /// Requests over real TLS to a server that errs as it is told.
-struct TransferTests {
-    private static let loopback: [IPAddress] = [.v4(0x7F00_0001)]
-
-    /// Runs a body with a client that trusts the issuer of the server's certificate, and loopback.
-    private func withClient<Result>(
-        trusting roots: String = TestCertificates.authority,
-        _ body: (CurlClient) async throws -> Result
-    ) async throws -> Result {
-        let file = FileManager.default.temporaryDirectory.appendingPathComponent("roots-\(UUID().uuidString).pem")
-        try roots.write(to: file, atomically: true, encoding: .utf8)
-        defer { try? FileManager.default.removeItem(at: file) }
-        let client = CurlClient(
-            configuration: .init(
-                trustRootsFile: file.path,
-                allowedNetworks: [CIDRBlock("127.0.0.0/8")].compactMap { $0 }
-            ),
-            logger: Logger(label: "test")
-        )
-        defer { client.shutDown() }
-        return try await body(client)
-    }
-
-    private func post(
-        _ server: FakeHTTPServer,
-        host: String = "smtp.example.test",
-        headers: [(name: String, value: String)] = [],
-        body: HTTPRequest.Body = .bytes(ByteBuffer(string: "{}")),
-        timeout: Duration = .seconds(30),
-        responseLimit: Int = 65_536
-    ) -> HTTPRequest {
-        HTTPRequest(
-            method: .post,
-            url: "https://\(host):\(server.port)/v3/mail/send",
-            headers: headers,
-            body: body,
-            timeout: timeout,
-            responseLimit: responseLimit
-        )
-    }
-
+struct TransferTests: TransferSuite {
     @Test("a request goes to the address that it was given, over verified TLS, and its answer comes back whole")
     func exchange() async throws {
         let answer = FakeHTTPServer.Answer.reply(202, headers: ["X-Message-Id: abc", "x-rate:  7 "], body: "queued")
@@ -109,9 +70,10 @@ struct TransferTests {
     @Test("a certificate of an unknown issuer, or for another name, is refused before anything is said")
     func certificates() async throws {
         try await FakeHTTPServer.run { server in
-            // The server's own certificate is no issuer's.
-            try await self.withClient(trusting: TestCertificates.certificate) { client in
-                await self.expect(.tls, isSent: false, client, self.post(server, host: "other.example.test"))
+            let folder = try #require(TestCertificate.folder)
+            let stranger = try String(contentsOfFile: "\(folder)/test-only-certificate.pem", encoding: .utf8)
+            try await self.withClient(trusting: stranger) { client in
+                await self.expect(.tls, isSent: false, client, self.post(server))
             }
             try await self.withClient { client in
                 await self.expect(.tls, isSent: false, client, self.post(server, host: "other.example.test"))
@@ -130,9 +92,10 @@ struct TransferTests {
     @Test(
         "every way an exchange can break has its name, and a request that went out whole may have been obeyed",
         arguments: [
-            Break(answer: .hang, kind: .timeout, timeout: .milliseconds(700)),
-            Break(answer: .hangInBody, kind: .timeout, timeout: .milliseconds(700)),
+            Break(answer: .hang, kind: .timeout, timeout: .seconds(4)),
+            Break(answer: .hangInBody, kind: .timeout, timeout: .seconds(4)),
             Break(answer: .close, kind: .connectionLost), Break(answer: .closeInBody, kind: .connectionLost),
+            Break(answer: .resetInBody, kind: .connectionLost),
             Break(answer: .endlessHeader, kind: .responseTooLarge),
             Break(answer: .endlessBody, kind: .responseTooLarge),
         ]
@@ -255,31 +218,5 @@ struct TransferTests {
                 #expect(await other.value?.kind == .cancelled)
             }
         }
-    }
-
-    private func failure(
-        _ client: CurlClient,
-        _ request: HTTPRequest,
-        addresses: [IPAddress] = Self.loopback
-    ) async -> HTTPFailure? {
-        do throws(HTTPFailure) {
-            _ = try await client.send(request, addresses: addresses)
-            return nil
-        } catch {
-            return error
-        }
-    }
-
-    private func expect(
-        _ kind: HTTPFailure.Kind,
-        isSent: Bool,
-        _ client: CurlClient,
-        _ request: HTTPRequest,
-        addresses: [IPAddress] = Self.loopback,
-        _ location: SourceLocation = #_sourceLocation
-    ) async {
-        let failure = await self.failure(client, request, addresses: addresses)
-        #expect(failure?.kind == kind, "\(String(describing: failure))", sourceLocation: location)
-        #expect(failure?.bodySent == isSent, sourceLocation: location)
     }
 }

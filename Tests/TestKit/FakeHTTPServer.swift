@@ -4,6 +4,12 @@ import NIOPosix
 import NIOSSL
 import Synchronization
 
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Musl
+#endif
+
 /// An HTTPS server on loopback, HTTP/1.1, with the certificate of `TestCertificates`, that does what its script says.
 package final class FakeHTTPServer: Sendable {
     package enum Answer: Hashable, Sendable {
@@ -17,6 +23,12 @@ package final class FakeHTTPServer: Sendable {
         case close
         /// Closes after the beginning of the body.
         case closeInBody
+        /// Resets the connection after the beginning of the body.
+        case resetInBody
+        /// Stops reading with the header section of the request.
+        case stopReading
+        /// The beginning of a good response before the body of the request is read, then nothing more.
+        case acceptInRequest
         /// Closes while the request is being read.
         case closeInRequest
         /// A header section without end.
@@ -27,6 +39,7 @@ package final class FakeHTTPServer: Sendable {
 
     package struct Record: Sendable {
         package var connections = 0
+        package var closedConnections = 0
         package var requests: [Request] = []
     }
 
@@ -60,8 +73,12 @@ package final class FakeHTTPServer: Sendable {
     }
 
     /// Runs a server while the body runs; `answer` is asked with the number of the request, from 0.
+    ///
+    /// Port 0 lets the system choose.
     package static func run<Result>(
         _ answer: @escaping @Sendable (Int) -> Answer = { _ in .reply(200) },
+        host: String = "127.0.0.1",
+        port: Int = 0,
         _ body: (FakeHTTPServer) async throws -> Result
     ) async throws -> Result {
         let state = State(answer: answer)
@@ -80,7 +97,7 @@ package final class FakeHTTPServer: Sendable {
                     try channel.pipeline.syncOperations.addHandler(FakeHTTPHandler(state: state))
                 }
             }
-            .bind(host: "127.0.0.1", port: 0).get()
+            .bind(host: host, port: port).get()
         let server = FakeHTTPServer(port: channel.localAddress?.port ?? 0, state: state)
         do {
             let result = try await body(server)
@@ -117,6 +134,11 @@ private final class FakeHTTPHandler: ChannelInboundHandler {
     func channelActive(context: ChannelHandlerContext) {
         self.state.record.withLock { $0.connections += 1 }
         context.fireChannelActive()
+    }
+
+    func channelInactive(context: ChannelHandlerContext) {
+        self.state.record.withLock { $0.closedConnections += 1 }
+        context.fireChannelInactive()
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
@@ -160,12 +182,24 @@ private final class FakeHTTPHandler: ChannelInboundHandler {
                 record.requests.append(request)
                 return record.requests.count - 1
             }
-            if self.state.answer(self.number) == .closeInRequest {
-                context.close(promise: nil)
-                bytes = bytes.suffix(0)
-            }
+            self.answerHead(&bytes, context)
             return
         }
+    }
+
+    private func answerHead(_ bytes: inout ByteBufferView.SubSequence, _ context: ChannelHandlerContext) {
+        switch self.state.answer(self.number) {
+        case .closeInRequest:
+            context.close(promise: nil)
+        case .stopReading:
+            context.channel.setOption(.autoRead, value: false).whenFailure { _ in }
+        case .acceptInRequest:
+            context.channel.setOption(.autoRead, value: false).whenFailure { _ in }
+            self.write("HTTP/1.1 202 X\r\nContent-Length: 100\r\n\r\nbeginning", context)
+        default:
+            return
+        }
+        bytes = bytes.suffix(0)
     }
 
     private func readBody(_ bytes: inout ByteBufferView.SubSequence) {
@@ -190,7 +224,10 @@ private final class FakeHTTPHandler: ChannelInboundHandler {
         case .closeInBody:
             self.write("HTTP/1.1 200 X\r\nContent-Length: 100\r\n\r\nbeginning", context)
             context.close(promise: nil)
-        case .closeInRequest:
+        case .resetInBody:
+            self.write("HTTP/1.1 200 X\r\nContent-Length: 100\r\n\r\nbeginning", context)
+            self.reset(context)
+        case .closeInRequest, .stopReading, .acceptInRequest:
             break
         case .endlessHeader:
             self.write("HTTP/1.1 200 X\r\n", context)
@@ -198,6 +235,18 @@ private final class FakeHTTPHandler: ChannelInboundHandler {
         case .endlessBody:
             self.write("HTTP/1.1 200 X\r\nConnection: close\r\n\r\n", context)
             self.flood(String(repeating: "x", count: 64_000), context)
+        }
+    }
+
+    /// Ends the connection below TLS, so that the client sees neither its end nor that of TCP.
+    private func reset(_ context: ChannelHandlerContext) {
+        let bound = NIOLoopBound(context, eventLoop: context.eventLoop)
+        let socket = context.channel as? any SocketOptionProvider
+        socket?.setSoLinger(linger(l_onoff: 1, l_linger: 0)).whenComplete { _ in
+            let pipeline = bound.value.pipeline.syncOperations
+            if let below = try? pipeline.context(handlerType: NIOSSLServerHandler.self) {
+                below.close(promise: nil)
+            }
         }
     }
 
