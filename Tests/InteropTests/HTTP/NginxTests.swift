@@ -31,16 +31,106 @@ struct NginxTests {
         }
     }
 
-    @Test("a refusal that comes before the body was read is heard")
-    func refusesEarly() async throws {
+    @Test("a refusal that comes before the body was read is heard at once", arguments: [100_000, 1 << 20])
+    func refusesEarly(_ size: Int) async throws {
         try await FakeHTTPServer.run { origin in
             try await self.withNginx(before: origin) { client, port in
-                var request = self.request(port, "/refuse", ByteBuffer(repeating: 0x78, count: 1 << 20))
-                request.timeout = .seconds(2)
-                let response = try await client.send(request, addresses: Self.loopback)
-                #expect(response.status == 413)
+                let request = self.request(port, "/refuse", ByteBuffer(repeating: 0x78, count: size))
+                for _ in 0..<3 {
+                    let response = try await client.send(request, addresses: Self.loopback)
+                    #expect(response.status == 413)
+                    #expect(String(decoding: response.body, as: UTF8.self).contains("413 Request Entity Too Large"))
+                    #expect(!response.isTruncated)
+                    // Not by the timeout, which is twice as long.
+                    #expect(response.timings.total < .seconds(30))
+                }
             }
         }
+    }
+
+    @Test("refusals disturb nobody on the same connection; one that libcurl loses was surely not obeyed")
+    func refusesSome() async throws {
+        try await FakeHTTPServer.run { origin in
+            try await self.withNginx(before: origin) { client, port in
+                let body = ByteBuffer(repeating: 0x78, count: 100_000)
+                let requests = (0..<40).map { self.request(port, $0 % 2 == 0 ? "/refuse" : "/v3/mail/send", body) }
+                let statuses = await withTaskGroup(of: Int.self) { group in
+                    for request in requests {
+                        group.addTask { await self.status(client, request) }
+                    }
+                    return await group.reduce(into: []) { $0.append($1) }
+                }
+                #expect(statuses.count { $0 == 200 } == 20)
+                #expect(statuses.allSatisfy { [200, 413, Self.notObeyed].contains($0) }, "\(statuses)")
+            }
+        }
+    }
+
+    @Test("a request that went out whole over HTTP/2 and was not answered may have been obeyed")
+    func unanswered() async throws {
+        try await FakeHTTPServer.run({ _ in .hang }) { origin in
+            try await self.withNginx(before: origin) { client, port in
+                for size in [2, 40_000] {
+                    var request = self.request(port, "/v3/mail/send", ByteBuffer(repeating: 0x78, count: size))
+                    request.timeout = .seconds(4)
+                    #expect(await self.status(client, request) == Self.perhapsObeyed)
+                }
+            }
+        }
+    }
+
+    private static let notObeyed = -1
+    private static let perhapsObeyed = -2
+
+    /// The status of the response, or whether the server may have obeyed without one.
+    private func status(_ client: CurlClient, _ request: HTTPRequest) async -> Int {
+        do throws(HTTPFailure) {
+            return try await client.send(request, addresses: Self.loopback).status
+        } catch {
+            return error.bodySent ? Self.perhapsObeyed : Self.notObeyed
+        }
+    }
+
+    @Test("a large file arrives octet for octet, and is never in memory as a whole", arguments: ["HTTP/2", "HTTP/1.1"])
+    func largeUpload(_ version: String) async throws {
+        try await FakeHTTPServer.run { origin in
+            try await self.withNginx(before: origin, version) { client, port in
+                try await ServerProcess.withFolder { folder in
+                    let size = 256 << 20
+                    let file = try self.file(of: size, in: folder)
+                    let before = try self.memory("VmRSS")
+                    try "5".write(toFile: "/proc/self/clear_refs", atomically: false, encoding: .utf8)
+                    var request = self.request(port, "/store/\(folder.lastPathComponent)", ByteBuffer())
+                    request.body = .pieces([.file(path: file.path, size: size)])
+                    let response = try await client.send(request, addresses: Self.loopback)
+                    #expect(response.status == 204)
+                    #expect(response.protocolVersion == version)
+                    #expect(try self.memory("VmHWM") - before < size / 2)
+                    let stored = try #require(response.field("x-stored"))
+                    #expect(FileManager.default.contentsEqual(atPath: stored, andPath: file.path))
+                }
+            }
+        }
+    }
+
+    /// Octets that change from one mebibyte to the next, with a hole between.
+    private func file(of size: Int, in folder: URL) throws -> URL {
+        let file = folder.appendingPathComponent("upload")
+        let octets = Data((0..<(1 << 20)).map { UInt8(truncatingIfNeeded: $0 &* 31 &+ $0 >> 8) })
+        try octets.write(to: file)
+        let handle = try FileHandle(forWritingTo: file)
+        try handle.truncate(atOffset: UInt64(size - octets.count))
+        try handle.seekToEnd()
+        try handle.write(contentsOf: octets)
+        try handle.close()
+        return file
+    }
+
+    /// What the system says of this process, in octets.
+    private func memory(_ name: String) throws -> Int {
+        let status = try String(contentsOfFile: "/proc/self/status", encoding: .utf8)
+        let line = try #require(status.split(separator: "\n").first { $0.hasPrefix("\(name):") })
+        return try #require(Int(line.filter(\.isNumber))) * 1_024
     }
 
     private func request(_ port: Int, _ path: String, _ body: ByteBuffer) -> HTTPRequest {
@@ -49,11 +139,12 @@ struct NginxTests {
 
     private func withNginx(
         before origin: FakeHTTPServer,
+        _ version: String = "HTTP/2",
         _ body: (CurlClient, Int) async throws -> Void
     ) async throws {
         try await ServerProcess.withFolder { folder in
             let port = try ServerProcess.freePort()
-            try self.configure(port, origin.port, in: folder)
+            try self.configure(port, origin.port, version, in: folder)
             let server = try ServerProcess("nginx", ["-p", folder.path, "-c", "nginx.conf"], in: folder)
             let client = CurlClient(
                 configuration: .init(
@@ -81,7 +172,7 @@ struct NginxTests {
         }
     }
 
-    private func configure(_ port: Int, _ originPort: Int, in folder: URL) throws {
+    private func configure(_ port: Int, _ originPort: Int, _ version: String, in folder: URL) throws {
         let text = """
             daemon off;
             master_process off;
@@ -96,15 +187,30 @@ struct NginxTests {
               uwsgi_temp_path uwsgi;
               scgi_temp_path scgi;
               server {
-                listen 127.0.0.1:\(port) ssl http2;
+                listen 127.0.0.1:\(port) ssl\(version == "HTTP/2" ? " http2" : "");
                 ssl_certificate certificate.pem;
                 ssl_certificate_key key.pem;
                 location / {
                   add_header X-Connection $connection always;
                   proxy_pass https://127.0.0.1:\(originPort);
                 }
-                location /refuse { return 413; }
+                location /refuse {
+                  add_header X-Connection $connection always;
+                  return 413;
+                }
+                location /store {
+                  client_max_body_size 0;
+                  client_body_in_file_only on;
+                  add_header X-Stored $request_body_file;
+                  proxy_pass_request_body off;
+                  proxy_set_header Content-Length "";
+                  proxy_pass http://unix:\(folder.path)/stored.sock:/;
+                }
                 location /probe { return 204; }
+              }
+              server {
+                listen unix:\(folder.path)/stored.sock;
+                location / { return 204; }
               }
             }
 
