@@ -222,8 +222,8 @@ let package = Package(
         .testTarget(
             name: "InteropTests",
             dependencies: [
-                "DNSResolver", "DNSProtocol", "HTTPTransport", "SMTPClient", "SMTPProtocol", "Delivery", "MailModel",
-                "TestKit", buffer, posix, logging,
+                "DNSResolver", "DNSProtocol", "HTTPTransport", "SMTPClient", "SMTPServer", "SMTPProtocol", "Delivery",
+                "MailModel", "TestKit", buffer, posix, tls, logging,
             ],
             swiftSettings: house
         ),

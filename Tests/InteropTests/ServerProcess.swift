@@ -8,7 +8,8 @@ final class ServerProcess: Sendable {
     }
 
     private let identifier: pid_t
-    private let hasEnded = Mutex(false)
+    /// As waitpid(2) gives it, once there is one.
+    private let endStatus = Mutex<Int32?>(nil)
 
     /// Starts a program that stays in the foreground; its output goes to `NAME.log` in the folder.
     ///
@@ -43,13 +44,23 @@ final class ServerProcess: Sendable {
     }
 
     var isRunning: Bool {
-        self.hasEnded.withLock { hasEnded in
+        self.endStatus.withLock { endStatus in
             var status: Int32 = 0
-            if !hasEnded, waitpid(self.identifier, &status, WNOHANG) == self.identifier {
-                hasEnded = true
+            if endStatus == nil, waitpid(self.identifier, &status, WNOHANG) == self.identifier {
+                endStatus = status
             }
-            return !hasEnded
+            return endStatus == nil
         }
+    }
+
+    /// Waits for the end of a program that ends by itself within a minute; its exit status, or -1 if it was killed.
+    func exitStatus() async throws -> Int32 {
+        for _ in 0..<6_000 where self.isRunning {
+            try await Task.sleep(for: .milliseconds(10))
+        }
+        await self.kill()
+        let status = self.endStatus.withLock { $0 ?? SIGKILL }
+        return status & 0x7F == 0 ? status >> 8 : -1
     }
 
     /// Ends it and its children the hard way, as a crash would, and waits for the end.
