@@ -2,7 +2,6 @@ import DNSProtocol
 import DNSResolver
 import Logging
 import MailModel
-import NIOPosix
 import Synchronization
 import TestKit
 
@@ -20,9 +19,9 @@ struct ResolverFixture {
     var configuration = ResolverConfiguration(
         sources: [],
         resolvConfPath: "/nonexistent/resolv.conf",
-        sourceTimeout: .seconds(4),
-        lookupTimeout: .seconds(20),
-        headStart: .seconds(10)
+        sourceTimeout: .seconds(8),
+        lookupTimeout: .seconds(40),
+        headStart: .seconds(20)
     )
     var archive: MemoryArchive?
     private static let now = Timestamp(seconds: 1_800_000_000)
@@ -41,7 +40,7 @@ struct ResolverFixture {
         configuration.sources = sources
         return ResolverChain(
             configuration: configuration,
-            group: MultiThreadedEventLoopGroup.singleton,
+            group: FakeNameServer.group,
             https: nil,
             archive: self.archive,
             wallTime: { Self.now },

@@ -1,5 +1,5 @@
 import NIOCore
-import NIOPosix
+package import NIOPosix
 import Synchronization
 
 /// A name server on loopback, UDP and TCP at one port, that errs as it is told; good ones are played by real servers.
@@ -41,6 +41,9 @@ package final class FakeNameServer: Sendable {
         var questions: [String] = []
     }
 
+    /// Event loops of its own, also for the resolvers that ask: those that all share may be busy with megabytes of others.
+    package static let group = MultiThreadedEventLoopGroup(numberOfThreads: 2)
+
     package let port: Int
     private let desk: FakeNameServerDesk
 
@@ -65,7 +68,7 @@ package final class FakeNameServer: Sendable {
         _ body: (FakeNameServer) async throws -> Result
     ) async throws -> Result {
         let desk = FakeNameServerDesk(zone: zone, state: State(behaviour: behaviour))
-        let group = MultiThreadedEventLoopGroup.singleton
+        let group = Self.group
         let stream = try await ServerBootstrap(group: group)
             .childChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {

@@ -3,7 +3,7 @@ import DNSResolver
 import Foundation
 import Logging
 import MailModel
-import NIOPosix
+import TestKit
 
 /// Real name servers in one folder: nsd knows the zone, unbound and dnsmasq ask it.
 struct NameServers {
@@ -54,11 +54,11 @@ struct NameServers {
             configuration: ResolverConfiguration(
                 sources: kinds.map(self.source),
                 resolvConfPath: "/nonexistent",
-                sourceTimeout: .seconds(5),
-                lookupTimeout: .seconds(20),
+                sourceTimeout: .seconds(10),
+                lookupTimeout: .seconds(30),
                 headStart: .seconds(10)
             ),
-            group: MultiThreadedEventLoopGroup.singleton,
+            group: FakeNameServer.group,
             https: nil,
             archive: nil,
             wallTime: { Timestamp(seconds: 1_800_000_000) },
