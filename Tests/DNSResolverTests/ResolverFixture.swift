@@ -5,7 +5,7 @@ import MailModel
 import Synchronization
 import TestKit
 
-/// Resolvers in front of fake servers; the waits are such that a good server answers in time on a busy machine.
+/// Resolvers in front of fake servers; waits that a good server keeps on a busy machine, and that tests can bear.
 struct ResolverFixture {
     static let zone: [String: [FakeNameServer.Record]] = [
         "MX shop.test": [.exchanger(10, "mx1.shop.test"), .exchanger(20, "mx2.shop.test")],
@@ -19,7 +19,7 @@ struct ResolverFixture {
     var configuration = ResolverConfiguration(
         sources: [],
         resolvConfPath: "/nonexistent/resolv.conf",
-        sourceTimeout: .seconds(8),
+        sourceTimeout: .seconds(3),
         lookupTimeout: .seconds(40),
         headStart: .seconds(20)
     )
