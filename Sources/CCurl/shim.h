@@ -6,7 +6,6 @@
 #include <curl/curl.h>
 
 typedef size_t (*hikyaku_curl_transfer)(char *bytes, size_t size, size_t count, void *context);
-typedef int (*hikyaku_curl_progress)(void *context, curl_off_t, curl_off_t, curl_off_t, curl_off_t);
 typedef int (*hikyaku_curl_seek)(void *context, curl_off_t offset, int origin);
 
 static inline CURLcode hikyaku_curl_set_long(CURL *handle, CURLoption option, long value) {
@@ -35,10 +34,6 @@ static inline CURLcode hikyaku_curl_set_transfer(CURL *handle, CURLoption option
 
 static inline CURLcode hikyaku_curl_set_seek(CURL *handle, hikyaku_curl_seek value) {
     return curl_easy_setopt(handle, CURLOPT_SEEKFUNCTION, value);
-}
-
-static inline CURLcode hikyaku_curl_set_progress(CURL *handle, hikyaku_curl_progress value) {
-    return curl_easy_setopt(handle, CURLOPT_XFERINFOFUNCTION, value);
 }
 
 static inline CURLcode hikyaku_curl_get_long(CURL *handle, CURLINFO info, long *value) {

@@ -216,14 +216,6 @@ extension Transfer {
                 let octets = UnsafeRawBufferPointer(start: bytes, count: size * count)
                 return Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().receiveHeader(octets)
             },
-            hikyaku_curl_set_long(handle, CURLOPT_NOPROGRESS, 0),
-            hikyaku_curl_set_pointer(handle, CURLOPT_XFERINFODATA, context),
-            hikyaku_curl_set_progress(handle) { context, _, _, total, sent in
-                guard let context, sent < total else {
-                    return 0
-                }
-                return Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().isRefusedEarly ? 1 : 0
-            },
         ]
         return codes.allSatisfy { $0 == CURLE_OK }
     }
@@ -291,13 +283,6 @@ extension Transfer {
     /// (RFC 9113 §8.1): libcurl 7.88 calls that an error. Of a refusal, the status is enough.
     private var isAnswered: Bool {
         self.hasWholeResponse || self.hasWholeHeader && self.status >= 400
-    }
-
-    /// Called while the body is still being sent: whether a refusal makes that idle.
-    ///
-    /// Over HTTP/2, libcurl 7.88 would try to send the rest until the timeout, with all the power of a processor.
-    private var isRefusedEarly: Bool {
-        self.status >= 400 && self.hasWholeResponse
     }
 
     /// Turns libcurl's word on the transfer into a response or a failure.
