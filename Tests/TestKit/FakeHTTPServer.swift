@@ -27,8 +27,8 @@ package final class FakeHTTPServer: Sendable {
         case resetInBody
         /// Stops reading with the header section of the request.
         case stopReading
-        /// The beginning of a good response before the body of the request is read, then nothing more.
-        case acceptInRequest
+        /// A good response, or the beginning of one, before the body of the request is read, then nothing more.
+        case acceptInRequest(isWhole: Bool)
         /// Closes while the request is being read.
         case closeInRequest
         /// A header section without end.
@@ -193,9 +193,9 @@ private final class FakeHTTPHandler: ChannelInboundHandler {
             context.close(promise: nil)
         case .stopReading:
             context.channel.setOption(.autoRead, value: false).whenFailure { _ in }
-        case .acceptInRequest:
+        case .acceptInRequest(let isWhole):
             context.channel.setOption(.autoRead, value: false).whenFailure { _ in }
-            self.write("HTTP/1.1 202 X\r\nContent-Length: 100\r\n\r\nbeginning", context)
+            self.write("HTTP/1.1 202 X\r\nContent-Length: \(isWhole ? 9 : 100)\r\n\r\nbeginning", context)
         default:
             return
         }
