@@ -31,15 +31,20 @@ struct NginxTests {
         }
     }
 
-    @Test("a refusal that comes before the body was read is heard at once", arguments: [100_000, 1 << 20])
-    func refusesEarly(_ size: Int) async throws {
-        try await FakeHTTPServer.run { origin in
+    @Test(
+        "a refusal that comes before the body was read is heard at once",
+        arguments: [100_000, 1 << 20],
+        [413, 403]
+    )
+    func refusesEarly(_ size: Int, _ status: Int) async throws {
+        try await FakeHTTPServer.run({ _ in .reply(403) }) { origin in
             try await self.withNginx(before: origin) { client, port in
-                let request = self.request(port, "/refuse", ByteBuffer(repeating: 0x78, count: size))
+                let body = ByteBuffer(repeating: 0x78, count: size)
+                let request = self.request(port, status == 413 ? "/refuse" : "/ask", body)
                 for _ in 0..<3 {
                     let response = try await client.send(request, addresses: Self.loopback)
-                    #expect(response.status == 413)
-                    #expect(String(decoding: response.body, as: UTF8.self).contains("413 Request Entity Too Large"))
+                    #expect(response.status == status)
+                    #expect(String(decoding: response.body, as: UTF8.self).contains("<h1>\(status) "))
                     #expect(!response.isTruncated)
                     // Not by the timeout, which is twice as long.
                     #expect(response.timings.total < .seconds(30))
@@ -197,6 +202,16 @@ struct NginxTests {
                 location /refuse {
                   add_header X-Connection $connection always;
                   return 413;
+                }
+                # Asks another server first, while the client sends as much as its window allows.
+                location /ask {
+                  auth_request /asked;
+                  proxy_pass https://127.0.0.1:\(originPort);
+                }
+                location = /asked {
+                  proxy_pass_request_body off;
+                  proxy_set_header Content-Length "";
+                  proxy_pass https://127.0.0.1:\(originPort);
                 }
                 location /store {
                   client_max_body_size 0;
