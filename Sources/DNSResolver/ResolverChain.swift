@@ -101,9 +101,12 @@ package final class ResolverChain: Resolver {
         }
     }
 
-    /// Forgets all answers and all failures; sources that failed are asked in their own order again at once.
+    /// Forgets all answers and all failures, and looks at resolv.conf again; sources that failed are asked in their own
+    /// order at once.
     package func flush() {
         self.cache.flush()
+        self.health.forget()
+        self.system.lookAgain()
         self.state.withLock { $0.failures = [:] }
     }
 

@@ -25,6 +25,11 @@ final class SourceHealth: Sendable {
         return sources.filter { !isDoubtful($0) } + sources.filter(isDoubtful)
     }
 
+    /// Forgets all failures: every source is as good as any other again.
+    func forget() {
+        self.entries.withLock { $0 = [:] }
+    }
+
     func usesEDNS(_ source: DNSSource) -> Bool {
         self.entries.withLock { $0[source]?.plainUntil.map { $0 < .now } ?? true }
     }

@@ -57,6 +57,11 @@ final class SystemServers: Sendable {
         }
     }
 
+    /// Looks at the file at the next question, however short ago it was looked at.
+    func lookAgain() {
+        self.state.withLock { $0.checkedAt = nil }
+    }
+
     private func reread(_ state: inout State, _ fingerprint: Fingerprint?) {
         let before = state.servers
         let isFirst = !state.hasRead

@@ -13,8 +13,10 @@ import Logging
 struct Serve: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Run the gateway until SIGTERM.",
-        discussion:
-            "Logs to standard output. Exit status 0 after a clean stop, 78 for a configuration that cannot be used."
+        discussion: """
+            Logs to standard output. Exit status 0 after a clean stop, 78 for a configuration that cannot be used. SIGHUP \
+            has DNS asked afresh and looks at the queue again; the configuration is read at start only.
+            """
     )
 
     @OptionGroup var options: ConfigurationOptions
@@ -39,6 +41,8 @@ struct Serve: AsyncParsableCommand {
         let stop = StopSignals()
         do {
             let gateway = try await GatewayService(configuration, logger: logger)
+            let hangup = Self.onHangup { gateway.lookAgain() }
+            defer { hangup.cancel() }
             try await gateway.run(untilStopped: { await stop.wait() })
         } catch {
             logger.critical("cannot start: \(error)")
@@ -46,6 +50,17 @@ struct Serve: AsyncParsableCommand {
             complain("hikyaku: \(error)")
             throw ExitCode(Sysexits.unavailable)
         }
+    }
+}
+
+extension Serve {
+    /// Without a handler SIGHUP would end the process, which nobody wants who sends it to a server.
+    private static func onHangup(_ action: @escaping @Sendable () -> Void) -> any DispatchSourceSignal {
+        signal(SIGHUP, SIG_IGN)
+        let source = DispatchSource.makeSignalSource(signal: SIGHUP)
+        source.setEventHandler(handler: action)
+        source.resume()
+        return source
     }
 }
 

@@ -123,6 +123,21 @@ struct ResolverChainTests {
         }
     }
 
+    @Test("a flush forgets the answers and the failures, so that the operator's order holds again at once")
+    func flush() async throws {
+        try await FakeNameServer.run(.code(2), zone: self.zone) { first in
+            try await FakeNameServer.run(zone: self.zone) { second in
+                let chain = self.fixture.chain(first, second)
+                _ = await chain.mailExchangers(of: "shop.test")
+                #expect(chain.sources().map(\.source) == [second, first].map(ResolverFixture.source))
+                first.behave(.honest)
+                chain.flush()
+                #expect(chain.sources().map(\.isHealthy) == [true, true])
+                #expect(await chain.mailExchangers(of: "shop.test").story(first, second) == ["1 2 records"])
+            }
+        }
+    }
+
     @Test("the last good answer stands in when everything is dead, until it is too old")
     func lastGoodAnswer() async throws {
         var fixture = self.fixture

@@ -35,13 +35,13 @@ struct ResolverFixture {
         try await FakeNameServer.run { self.source($0) }
     }
 
-    func chain(_ sources: [DNSSource]) -> ResolverChain {
+    func chain(_ sources: [DNSSource], https: DNSOverHTTPSTransport? = nil) -> ResolverChain {
         var configuration = self.configuration
         configuration.sources = sources
         return ResolverChain(
             configuration: configuration,
             group: FakeNameServer.group,
-            https: nil,
+            https: https,
             archive: self.archive,
             wallTime: { Self.now },
             logger: Logger(label: "test")

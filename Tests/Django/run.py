@@ -12,7 +12,7 @@ import glob
 import os
 import re
 import shutil
-import socket
+import signal
 import subprocess
 import sys
 import tempfile
@@ -224,6 +224,9 @@ def outage_and_recovery(python, folder):
             queue = gateway.queue()
             check(len(queue) == 2 and not exchanger.arrivals, "queue list shows what waits", f"{queue}")
             check("SERVFAIL" in gateway.run("trace", "user@shop.test"), "trace by recipient says why it waits")
+            gateway.process.send_signal(signal.SIGHUP)
+            until(lambda: "SIGHUP" in gateway.log())
+            check(gateway.run("health") == "ok\n", "SIGHUP does not end it")
             check(gateway.stop() == 0, "it can be stopped meanwhile")
             dns.mode = "good"
             gateway.start()

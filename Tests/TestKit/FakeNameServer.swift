@@ -57,6 +57,11 @@ package final class FakeNameServer: Sendable {
         self.desk.state.withLock { $0.questions }
     }
 
+    /// The answer to a query as it would come over TCP; nil for silence.
+    package func answer(to query: [UInt8]) -> [UInt8]? {
+        self.desk.answers(to: query, overTCP: true).last
+    }
+
     package func behave(_ behaviour: Behaviour) {
         self.desk.state.withLock { $0.behaviour = behaviour }
     }

@@ -157,6 +157,13 @@ package final class GatewayService: Sendable {
         self.logger.notice("stopped")
     }
 
+    /// Forgets what DNS said and looks at the queue again; what an operator wants of SIGHUP after mending the network.
+    package func lookAgain() {
+        self.resolver.flush()
+        self.queue.lookAgain()
+        self.logger.notice("SIGHUP: DNS is asked afresh; the configuration is read at start only, restart to change it")
+    }
+
     private func listen() async throws {
         for listener in self.listeners {
             do {
