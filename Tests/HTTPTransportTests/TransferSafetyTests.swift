@@ -33,13 +33,17 @@ struct TransferSafetyTests: TransferSuite {
     @Test("a server that says yes before it has the body may have obeyed, whatever comes then")
     func acceptedEarly() async throws {
         let large = HTTPRequest.Body.bytes(ByteBuffer(repeating: 0x78, count: 20 << 20))
-        try await FakeHTTPServer.run({ _ in .acceptInRequest(isWhole: false) }) { server in
+        try await FakeHTTPServer.run({ $0 == 0 ? .reply(200) : .acceptInRequest(isWhole: false) }) { server in
             try await self.withClient { client in
+                // Connects, so that the time below is all for the exchange.
+                _ = try await client.send(self.post(server), addresses: Self.loopback)
                 await self.expect(.timeout, isSent: true, client, self.post(server, body: large, timeout: .seconds(4)))
             }
         }
-        try await FakeHTTPServer.run({ _ in .acceptInRequest(isWhole: true) }) { server in
+        try await FakeHTTPServer.run({ $0 == 0 ? .reply(200) : .acceptInRequest(isWhole: true) }) { server in
             try await self.withClient { client in
+                // Connects, so that the time below is all for the exchange.
+                _ = try await client.send(self.post(server), addresses: Self.loopback)
                 let request = self.post(server, body: large, timeout: .seconds(4))
                 let response = try await client.send(request, addresses: Self.loopback)
                 #expect(response.status == 202)
