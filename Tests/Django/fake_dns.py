@@ -1,4 +1,5 @@
 """A name server on loopback, UDP and TCP, that answers, refuses, fails or keeps silent."""
+import errno
 import socketserver
 import struct
 import threading
@@ -13,13 +14,23 @@ class FakeDNS:
     def __init__(self, domains, mode="good"):
         self.domains, self.mode = domains, mode
         self.questions = []
-        self.udp = socketserver.ThreadingUDPServer(("127.0.0.1", 0), UDPSession)
+        self.udp, self.tcp = self.bind()
         self.port = self.udp.server_address[1]
-        socketserver.ThreadingTCPServer.allow_reuse_address = True
-        self.tcp = socketserver.ThreadingTCPServer(("127.0.0.1", self.port), TCPSession)
         for server in (self.udp, self.tcp):
             server.dns, server.daemon_threads = self, True
             threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+
+    @staticmethod
+    def bind():
+        """Both servers at one port, which must be free for both."""
+        while True:
+            udp = socketserver.ThreadingUDPServer(("127.0.0.1", 0), UDPSession)
+            try:
+                return udp, socketserver.ThreadingTCPServer(udp.server_address, TCPSession)
+            except OSError as error:
+                udp.server_close()
+                if error.errno != errno.EADDRINUSE:
+                    raise
 
     def stop(self):
         for server in (self.udp, self.tcp):

@@ -73,20 +73,8 @@ package final class FakeNameServer: Sendable {
         _ body: (FakeNameServer) async throws -> Result
     ) async throws -> Result {
         let desk = FakeNameServerDesk(zone: zone, state: State(behaviour: behaviour))
-        let group = Self.group
-        let stream = try await ServerBootstrap(group: group)
-            .childChannelInitializer { channel in
-                channel.eventLoop.makeCompletedFuture {
-                    try channel.pipeline.syncOperations.addHandler(StreamHandler(desk: desk))
-                }
-            }
-            .bind(host: "127.0.0.1", port: 0).get()
+        let (stream, datagram) = try await self.bind(desk)
         let port = stream.localAddress?.port ?? 0
-        let datagram = try await DatagramBootstrap(group: group)
-            .channelInitializer { channel in
-                channel.pipeline.addHandler(DatagramHandler(desk: desk))
-            }
-            .bind(host: "127.0.0.1", port: port).get()
         let result: Swift.Result<Result, any Error>
         do {
             result = .success(try await body(FakeNameServer(port: port, desk: desk)))
@@ -96,6 +84,34 @@ package final class FakeNameServer: Sendable {
         try await stream.close()
         try await datagram.close()
         return try result.get()
+    }
+
+    /// Both sockets at one port, which must be free for both: another process may hold it for UDP.
+    private static func bind(_ desk: FakeNameServerDesk) async throws -> (any Channel, any Channel) {
+        var attempts = 20
+        while true {
+            let stream = try await ServerBootstrap(group: self.group)
+                .childChannelInitializer { channel in
+                    channel.eventLoop.makeCompletedFuture {
+                        try channel.pipeline.syncOperations.addHandler(StreamHandler(desk: desk))
+                    }
+                }
+                .bind(host: "127.0.0.1", port: 0).get()
+            do {
+                let datagram = try await DatagramBootstrap(group: self.group)
+                    .channelInitializer { channel in
+                        channel.pipeline.addHandler(DatagramHandler(desk: desk))
+                    }
+                    .bind(host: "127.0.0.1", port: stream.localAddress?.port ?? 0).get()
+                return (stream, datagram)
+            } catch {
+                try await stream.close()
+                attempts -= 1
+                guard attempts > 0 else {
+                    throw error
+                }
+            }
+        }
     }
 
     private final class DatagramHandler: ChannelInboundHandler, Sendable {
