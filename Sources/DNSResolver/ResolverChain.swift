@@ -88,7 +88,6 @@ package final class ResolverChain: Resolver {
         return Finding.joinedNegative(await sixes, fours, confirmed)
     }
 
-    /// The strings of TXT records, each record's joined.
     package func text(of name: String) async -> Resolution<String> {
         guard let domain = DomainName(name) else {
             return .impossibleName(name)
@@ -98,6 +97,18 @@ package final class ResolverChain: Resolver {
                 return nil
             }
             return String(decoding: strings.joined(), as: UTF8.self)
+        }
+    }
+
+    package func tlsAssociations(of name: String) async -> Resolution<TLSAssociation> {
+        guard let domain = DomainName(name) else {
+            return .impossibleName(name)
+        }
+        return await self.find(Question(.tlsa, domain), confirmsNegative: false).resolution { data in
+            guard case .tlsAssociation(let association) = data else {
+                return nil
+            }
+            return association
         }
     }
 

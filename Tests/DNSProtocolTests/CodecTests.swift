@@ -20,6 +20,17 @@ struct CodecTests {
         #expect(message.answers.first?.timeToLive == 300)
     }
 
+    @Test("reads a TLSA record as zone files write it, and refuses one without data (RFC 6698 §2.1)")
+    func decodesAssociations() throws {
+        func response(_ data: [UInt8]) -> [UInt8] {
+            [0, 7, 0x81, 0xA0, 0, 1, 0, 1, 0, 0, 0, 0, 2] + Array("mx".utf8) + [0, 0, 52, 0, 1]
+                + [0xC0, 12, 0, 52, 0, 1, 0, 0, 1, 0x2C, 0, UInt8(data.count)] + data
+        }
+        let message = try MessageDecoder.decode(response([3, 1, 1, 0xAB, 0x0C]))
+        #expect(message.answers.map(\.data.description) == ["3 1 1 ab0c"])
+        #expect(throws: DNSFormatError.badRecord(.tlsa)) { try MessageDecoder.decode(response([3, 1, 1])) }
+    }
+
     @Test("what is encoded decodes to the same question", arguments: ["gmail.com", "a.b.c.d.example", "x", "."])
     func roundTrips(_ text: String) throws {
         let name = try #require(DomainName(text))

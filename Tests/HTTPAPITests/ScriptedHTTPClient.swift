@@ -44,6 +44,14 @@ struct FixedResolver: Resolver {
         let observation = SourceObservation(source: "8.8.8.8", question: "A \(host)", result: "x", elapsed: .zero)
         return Resolution(lookup: self.lookup, observations: [observation], staleAge: .seconds(7_200))
     }
+
+    func text(of name: String) async -> Resolution<String> {
+        Resolution(lookup: .noData(timeToLive: .zero), observations: [])
+    }
+
+    func tlsAssociations(of name: String) async -> Resolution<TLSAssociation> {
+        Resolution(lookup: .noData(timeToLive: .zero), observations: [])
+    }
 }
 
 /// One attempt with everything scripted, and what came of it.

@@ -6,16 +6,26 @@ import Synchronization
 package final class ScriptedResolver: Resolver {
     private let exchangers: [String: Lookup<MailExchanger>]
     private let hosts: [String: Lookup<IPAddress>]
+    private let texts: [String: Lookup<String>]
+    private let associations: [String: Lookup<TLSAssociation>]
+    private let secureNames: Set<String>
     private let staleAge: Duration?
     private let asked = Mutex<[String]>([])
 
+    /// Makes a resolver; answers about `secureNames` count as validated.
     package init(
         exchangers: [String: Lookup<MailExchanger>] = [:],
         addresses: [String: Lookup<IPAddress>] = [:],
+        texts: [String: Lookup<String>] = [:],
+        associations: [String: Lookup<TLSAssociation>] = [:],
+        secureNames: Set<String> = [],
         staleAge: Duration? = nil
     ) {
         self.exchangers = exchangers
         self.hosts = addresses
+        self.texts = texts
+        self.associations = associations
+        self.secureNames = secureNames
         self.staleAge = staleAge
     }
 
@@ -25,14 +35,27 @@ package final class ScriptedResolver: Resolver {
     }
 
     package func mailExchangers(of domain: String) async -> Resolution<MailExchanger> {
-        self.resolution(of: "MX \(domain)", self.exchangers[domain])
+        self.resolution(of: "MX", domain, self.exchangers[domain])
     }
 
     package func addresses(of host: String) async -> Resolution<IPAddress> {
-        self.resolution(of: "A \(host)", self.hosts[host])
+        self.resolution(of: "A", host, self.hosts[host])
     }
 
-    private func resolution<Record>(of question: String, _ lookup: Lookup<Record>?) -> Resolution<Record> {
+    package func text(of name: String) async -> Resolution<String> {
+        self.resolution(of: "TXT", name, self.texts[name])
+    }
+
+    package func tlsAssociations(of name: String) async -> Resolution<TLSAssociation> {
+        self.resolution(of: "TLSA", name, self.associations[name])
+    }
+
+    private func resolution<Record>(
+        of type: String,
+        _ name: String,
+        _ lookup: Lookup<Record>?
+    ) -> Resolution<Record> {
+        let question = "\(type) \(name)"
         self.asked.withLock { $0.append(question) }
         let lookup = lookup ?? .noSuchName(timeToLive: .seconds(60))
         let result =
@@ -43,7 +66,12 @@ package final class ScriptedResolver: Resolver {
             case .unavailable: "no answer"
             }
         let observation = SourceObservation(source: "script", question: question, result: result, elapsed: .zero)
-        return Resolution(lookup: lookup, observations: [observation], staleAge: self.staleAge)
+        return Resolution(
+            lookup: lookup,
+            observations: [observation],
+            staleAge: self.staleAge,
+            isSecure: self.secureNames.contains(name)
+        )
     }
 }
 

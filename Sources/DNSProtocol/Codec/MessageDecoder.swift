@@ -119,6 +119,18 @@ package struct MessageDecoder {
             data = .startOfAuthority(minimum: try self.uint32())
         case .txt:
             return .text(try self.strings(end: end))
+        case .tlsa:
+            guard end - self.position > 3 else {
+                throw .badRecord(type)
+            }
+            return .tlsAssociation(
+                TLSAssociation(
+                    usage: self.bytes[self.position],
+                    selector: self.bytes[self.position + 1],
+                    matchingType: self.bytes[self.position + 2],
+                    data: Array(self.bytes[(self.position + 3)..<end])
+                )
+            )
         default:
             return .raw(Array(self.bytes[self.position..<end]))
         }

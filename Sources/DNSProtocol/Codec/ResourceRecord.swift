@@ -23,6 +23,7 @@ package enum RecordData: Hashable, Sendable, CustomStringConvertible {
     /// CNAME, NS and PTR.
     case name(DomainName)
     case text([[UInt8]])
+    case tlsAssociation(TLSAssociation)
     /// The last field of the SOA: how long a negative answer may be kept, in seconds (RFC 2308 §4).
     case startOfAuthority(minimum: UInt32)
     /// Any other type, and known types in a class that is not IN.
@@ -35,6 +36,7 @@ package enum RecordData: Hashable, Sendable, CustomStringConvertible {
         case .name(let name): name.isRoot ? "." : name.description
         case .text(let strings):
             strings.map { "\"\(String(decoding: $0, as: UTF8.self))\"" }.joined(separator: " ")
+        case .tlsAssociation(let association): association.description
         case .startOfAuthority(let minimum): "SOA minimum \(minimum)"
         case .raw(let bytes): "\\# \(bytes.count)"
         }

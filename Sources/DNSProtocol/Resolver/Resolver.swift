@@ -11,6 +11,12 @@ package protocol Resolver: Sendable {
     ///
     /// `noSuchName` and `noData` are said only when both families have no address.
     func addresses(of host: String) async -> Resolution<IPAddress>
+
+    /// TXT records, the strings of each joined (RFC 7208 §3.3); a negative answer is believed from one source.
+    func text(of name: String) async -> Resolution<String>
+
+    /// TLSA records, such as those of `_25._tcp.mx.example.com` (RFC 7672 §3); to be used only where `isSecure`.
+    func tlsAssociations(of name: String) async -> Resolution<TLSAssociation>
 }
 
 /// What the DNS said about one name and one record type.
@@ -41,11 +47,23 @@ package struct Resolution<Record: Sendable & Hashable>: Sendable {
     package var observations: [SourceObservation]
     /// Set when the answer is a last good one from the store (RFC 8767): how old it is.
     package var staleAge: Duration?
+    /// A source that the operator trusts said that it validated the answer, positive or negative (RFC 4035 §3.2.3).
+    package var isSecure: Bool
+    /// Where the CNAME records of the answer end, in lower case without final dot; nil where there were none.
+    package var canonicalName: String?
 
-    package init(lookup: Lookup<Record>, observations: [SourceObservation], staleAge: Duration? = nil) {
+    package init(
+        lookup: Lookup<Record>,
+        observations: [SourceObservation],
+        staleAge: Duration? = nil,
+        isSecure: Bool = false,
+        canonicalName: String? = nil
+    ) {
         self.lookup = lookup
         self.observations = observations
         self.staleAge = staleAge
+        self.isSecure = isSecure
+        self.canonicalName = canonicalName
     }
 }
 
