@@ -60,6 +60,7 @@ let package = Package(
             ],
             swiftSettings: house
         ),
+        .target(name: "PostfixQueue", dependencies: ["MailModel", buffer], swiftSettings: house),
 
         // Floor 2: each wraps one outside thing.
         .target(
@@ -114,8 +115,8 @@ let package = Package(
         .target(
             name: "Gateway",
             dependencies: [
-                "MailModel", "SMTPProtocol", "DNSProtocol", "MessageFormat", "Delivery", "SMTPServer", "SMTPClient",
-                "DNSResolver", "HTTPTransport", "SQLiteStore", "DirectMX", "Smarthost", "HTTPAPI",
+                "MailModel", "SMTPProtocol", "DNSProtocol", "MessageFormat", "PostfixQueue", "Delivery", "SMTPServer",
+                "SMTPClient", "DNSResolver", "HTTPTransport", "SQLiteStore", "DirectMX", "Smarthost", "HTTPAPI",
                 buffer, posix, tls, logging, crypto, cryptoExtras,
                 .product(name: "X509", package: "swift-certificates"),
                 .product(name: "SwiftASN1", package: "swift-asn1"),
@@ -158,6 +159,11 @@ let package = Package(
         .testTarget(
             name: "MessageFormatTests",
             dependencies: ["MessageFormat", "MailModel", "TestKit", buffer],
+            swiftSettings: house
+        ),
+        .testTarget(
+            name: "PostfixQueueTests",
+            dependencies: ["PostfixQueue", "MailModel", "TestKit", buffer],
             swiftSettings: house
         ),
         .testTarget(
@@ -231,7 +237,7 @@ let package = Package(
             name: "GatewayTests",
             dependencies: [
                 "Gateway", "Delivery", "DNSProtocol", "SQLiteStore", "SMTPServer", "SMTPProtocol", "MessageFormat",
-                "MailModel", "TestKit", buffer, posix, tls, logging,
+                "PostfixQueue", "MailModel", "TestKit", buffer, posix, tls, logging,
             ],
             swiftSettings: house
         ),
