@@ -37,6 +37,7 @@ test: debug ## install what is missing, build, and run all tests
 	@# One after the other: hundreds at a time on two cores make each other late, which timeouts then call a failure.
 	swift test --skip-build --no-parallel
 	HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" Tests/Crash/run.py --rounds 10
+	HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" python3 Tests/TakeOver/run.py
 	@if [ -e Tests/Django/run.py ]; then HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" python3 Tests/Django/run.py; fi
 
 bench: build ## compare with Postfix, side by side (needs the bench of the workshop: BENCH=path)

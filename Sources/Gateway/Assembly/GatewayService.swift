@@ -26,6 +26,8 @@ package final class GatewayService: Sendable {
     let resolver: ResolverChain
     let queue: QueueManager
     let listeners: [SMTPListener]
+    /// For messages of other queues, through the control socket.
+    let intake: TakeOverIntake
     private let client: SMTPClient
     private let http: CurlClient
     private let blockingPool: NIOThreadPool
@@ -72,6 +74,14 @@ package final class GatewayService: Sendable {
         )
         let queueIDs = QueueIDSource(after: try await self.store.lastQueueID())
         self.queue = try await Self.queue(configuration, factory, self.store, queueIDs, logger)
+        self.intake = TakeOverIntake(
+            hostname: configuration.hostname,
+            expireAfter: configuration.retry.expireAfter,
+            queueIDs: queueIDs,
+            store: self.store,
+            pool: self.blockingPool,
+            logger: logger.labelled("take-over")
+        )
         let intake = SubmissionIntake(
             hostname: configuration.hostname,
             expireAfter: configuration.retry.expireAfter,

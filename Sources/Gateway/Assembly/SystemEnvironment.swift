@@ -6,6 +6,17 @@ package enum SystemEnvironment {
         ProcessInfo.processInfo.environment
     }
 
+    /// The number of the user who owns a file or folder; nil when there is none.
+    static func owner(of path: String) -> UInt32? {
+        var status = stat()
+        return stat(path, &status) == 0 ? status.st_uid : nil
+    }
+
+    /// The number of the user that we act as.
+    static var effectiveUser: UInt32 {
+        geteuid()
+    }
+
     /// The permission bits of a file; nil when there is none.
     static func permissions(of path: String) -> Int? {
         let attributes = try? FileManager.default.attributesOfItem(atPath: path)

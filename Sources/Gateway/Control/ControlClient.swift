@@ -1,5 +1,5 @@
 import FoundationEssentials
-import NIOCore
+package import NIOCore
 import NIOPosix
 
 /// Asks the running gateway for something, through its Unix socket.
@@ -16,8 +16,32 @@ package enum ControlClient {
     /// The longest reply, in octets.
     private static let replyLimit = 4 << 20
 
-    /// Sends one request and waits for the reply, at most half a minute.
-    package static func send(_ request: ControlRequest, to path: String) async throws -> ControlReply {
+    /// Hands over a message of another queue; returns after the gateway has committed it.
+    static func handOver(
+        _ envelope: TakeOverEnvelope,
+        _ content: ByteBuffer,
+        to path: String
+    ) async throws -> TakeOverReceipt {
+        let encoded = try JSONEncoder().encode(envelope)
+        var request = ControlRequest(.takeOver)
+        request.envelopeLength = encoded.count
+        request.contentLength = content.readableBytes
+        var attached = ByteBuffer(bytes: encoded)
+        attached.writeImmutableBuffer(content)
+        let reply = try await self.send(request, attached: attached, to: path, timeout: .seconds(120))
+        guard let receipt = reply.takenOver else {
+            throw StartupFailure(reply.error ?? "the gateway does not know how: is it of another version?")
+        }
+        return receipt
+    }
+
+    /// Sends one request, with what it announces to follow, and waits for the reply.
+    package static func send(
+        _ request: ControlRequest,
+        attached: ByteBuffer = ByteBuffer(),
+        to path: String,
+        timeout: TimeAmount = .seconds(30)
+    ) async throws -> ControlReply {
         let group = MultiThreadedEventLoopGroup.singleton
         let promise = group.next().makePromise(of: Data.self)
         let channel: any Channel
@@ -34,12 +58,18 @@ package enum ControlClient {
             promise.fail(error)
             throw NotRunning(path: path)
         }
-        promise.futureResult.eventLoop.scheduleTask(in: .seconds(30)) {
-            promise.fail(ChannelError.connectTimeout(.seconds(30)))
+        let deadline = promise.futureResult.eventLoop.scheduleTask(in: timeout) {
+            promise.fail(StartupFailure("the gateway did not answer on \(path) in time"))
         }
+        promise.futureResult.whenComplete { _ in deadline.cancel() }
         let line = try JSONEncoder().encode(request) + [0x0A]
-        channel.writeAndFlush(ByteBuffer(bytes: line), promise: nil)
-        return try JSONDecoder().decode(ControlReply.self, from: try await promise.futureResult.get())
+        channel.write(ByteBuffer(bytes: line), promise: nil)
+        channel.writeAndFlush(attached, promise: nil)
+        let reply = try await promise.futureResult.get()
+        guard !reply.isEmpty else {
+            throw StartupFailure("the gateway closed its socket \(path) without an answer")
+        }
+        return try JSONDecoder().decode(ControlReply.self, from: reply)
     }
 }
 

@@ -4,15 +4,26 @@ package import DNSResolver
 package struct ControlRequest: Codable, Sendable {
     package enum Verb: String, Codable, Sendable {
         case flush, hold, release, delete, dnsLookup, dnsFlush, dnsSources, status, closeBreaker
+        case takeOver
     }
 
     package var verb: Verb
     /// A queue id, a domain, a provider's name, or `ALL`; what it is depends on the verb.
     package var subject: String?
+    /// With `takeOver`: octets of a `TakeOverEnvelope`, as JSON, that follow the line.
+    package var envelopeLength: Int?
+    /// With `takeOver`: octets of the content that follow the envelope.
+    package var contentLength: Int?
 
     package init(_ verb: Verb, subject: String? = nil) {
         self.verb = verb
         self.subject = subject
+    }
+
+    /// Octets that follow the line; nil when that is more than any message has.
+    var attachedLength: Int? {
+        let parts = [self.envelopeLength ?? 0, self.contentLength ?? 0]
+        return parts.allSatisfy((0...TakeOverEnvelope.contentLimit).contains) ? parts[0] + parts[1] : nil
     }
 }
 
@@ -23,13 +34,20 @@ package struct ControlReply: Codable, Sendable {
     package var count: Int?
     package var lookups: [SourceReport]?
     package var status: GatewayStatus?
+    package var takenOver: TakeOverReceipt?
 
-    package init(error: String? = nil, count: Int? = nil, lookups: [SourceReport]? = nil, status: GatewayStatus? = nil)
-    {
+    package init(
+        error: String? = nil,
+        count: Int? = nil,
+        lookups: [SourceReport]? = nil,
+        status: GatewayStatus? = nil,
+        takenOver: TakeOverReceipt? = nil
+    ) {
         self.error = error
         self.count = count
         self.lookups = lookups
         self.status = status
+        self.takenOver = takenOver
     }
 }
 

@@ -13,7 +13,7 @@ import NIOPosix
 
 /// Answers the commands of operators on a Unix socket beside the store; one JSON object a line each way.
 final class ControlServer: Sendable {
-    /// The longest request, in octets.
+    /// The longest line of a request, in octets.
     private static let requestLimit = 16_384
 
     private let channel: any Channel
@@ -77,6 +77,8 @@ private final class ControlHandler: ChannelInboundHandler {
     private let gateway: GatewayService
     private let limit: Int
     private var buffer = ByteBuffer()
+    /// The request whose message is still coming in.
+    private var request: ControlRequest?
     private var isAnswering = false
 
     init(gateway: GatewayService, limit: Int) {
@@ -91,21 +93,54 @@ private final class ControlHandler: ChannelInboundHandler {
         }
         var bytes = self.unwrapInboundIn(data)
         self.buffer.writeBuffer(&bytes)
+        if self.request == nil {
+            guard let line = self.takeLine(context) else {
+                return
+            }
+            guard let request = try? JSONDecoder().decode(ControlRequest.self, from: line) else {
+                let error = "the request is not understood; are the command and the gateway of one version?"
+                return self.refuse(error, context)
+            }
+            guard let length = request.attachedLength else {
+                return self.refuse("the message is larger than \(TakeOverEnvelope.contentLimit) octets", context)
+            }
+            self.buffer.discardReadBytes()
+            self.buffer.reserveCapacity(length)
+            self.request = request
+        }
+        if let request = self.request, let length = request.attachedLength,
+            let attached = self.buffer.readSlice(length: length)
+        {
+            self.answer(request, attached, context)
+        }
+    }
+
+    /// The first line once it is whole; nil until then, and when it is too long.
+    private func takeLine(_ context: ChannelHandlerContext) -> Data? {
         let octets = self.buffer.readableBytesView
-        let end = octets.prefix(self.limit + 1).firstIndex(of: UInt8(ascii: "\n"))
-        guard end != nil || octets.count > self.limit else {
-            return
+        guard let end = octets.prefix(self.limit + 1).firstIndex(of: UInt8(ascii: "\n")) else {
+            if octets.count > self.limit {
+                self.refuse("the request is longer than \(self.limit) octets", context)
+            }
+            return nil
         }
+        let line = Data(octets[..<end])
+        self.buffer.moveReaderIndex(to: end + 1)
+        return line
+    }
+
+    private func refuse(_ error: String, _ context: ChannelHandlerContext) {
         self.isAnswering = true
-        let promise = context.eventLoop.makePromise(of: ControlReply.self)
-        if let end {
-            let line = Data(octets[..<end])
-            let gateway = self.gateway
-            promise.completeWithTask { await gateway.answer(line) }
-        } else {
-            promise.succeed(ControlReply(error: "the request is longer than \(self.limit) octets"))
-        }
         self.buffer.clear()
+        self.reply(with: context.eventLoop.makeSucceededFuture(ControlReply(error: error)), channel: context.channel)
+    }
+
+    private func answer(_ request: ControlRequest, _ attached: ByteBuffer, _ context: ChannelHandlerContext) {
+        self.isAnswering = true
+        self.buffer = ByteBuffer()
+        let promise = context.eventLoop.makePromise(of: ControlReply.self)
+        let gateway = self.gateway
+        promise.completeWithTask { await gateway.answer(request, attached) }
         self.reply(with: promise.futureResult, channel: context.channel)
     }
 

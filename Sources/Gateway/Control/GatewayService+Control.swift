@@ -9,12 +9,10 @@ import SQLiteStore
 
 extension GatewayService {
     /// Answers one request; whatever is wrong with it ends in an error that says so.
-    func answer(_ line: Data) async -> ControlReply {
-        guard let request = try? JSONDecoder().decode(ControlRequest.self, from: line) else {
-            return ControlReply(error: "the request is not understood; are the command and the gateway of one version?")
-        }
+    func answer(_ request: ControlRequest, _ attached: ByteBuffer) async -> ControlReply {
         do {
-            return try await self.answer(request)
+            return request.verb == .takeOver
+                ? ControlReply(takenOver: try await self.takeOver(request, attached)) : try await self.answer(request)
         } catch {
             return ControlReply(error: "\(error)")
         }
@@ -53,7 +51,21 @@ extension GatewayService {
                 throw StartupFailure("\"\(key.provider)\" is not in the chain (\(chain))")
             }
             return ControlReply(count: try await self.queue.closeBreaker(key).count)
+        case .takeOver:
+            throw StartupFailure("a message is taken over with its content only")
         }
+    }
+
+    private func takeOver(_ request: ControlRequest, _ attached: ByteBuffer) async throws -> TakeOverReceipt {
+        var content = attached
+        guard let encoded = content.readSlice(length: request.envelopeLength ?? 0),
+            let envelope = try? JSONDecoder().decode(TakeOverEnvelope.self, from: Data(encoded.readableBytesView))
+        else {
+            throw StartupFailure("the message is not understood; are the command and the gateway of one version?")
+        }
+        let receipt = try await self.intake.take(envelope, content: content, at: .now)
+        self.queue.lookAgain()
+        return receipt
     }
 
     private func selection(_ subject: String?) throws -> QueueSelection {

@@ -7,6 +7,7 @@ enum Schema {
     static let migrations: [(name: String, sql: String)] = [
         ("2026-11-24 queue", queue),
         ("2026-11-24 breakers and answers", breakersAndAnswers),
+        ("2026-11-25 taken over", takenOver),
     ]
 
     static var migrator: DatabaseMigrator {
@@ -108,6 +109,12 @@ private let breakersAndAnswers = """
         received_at INTEGER NOT NULL,
         source TEXT NOT NULL
     );
+    """
+
+// What came from another queue, by its name there; never purged, since a file that could not be moved away after our
+// commit must not become a second message a year later either. A row is as small as the name.
+private let takenOver = """
+    CREATE TABLE taken_over (origin TEXT PRIMARY KEY, message INTEGER NOT NULL) WITHOUT ROWID;
     """
 
 /// The numbers in `recipients.state`; up to `held` a recipient is unfinished, up to `waiting` it can be leased.

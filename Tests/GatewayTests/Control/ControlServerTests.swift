@@ -56,6 +56,21 @@ struct ControlServerTests {
             octets: Array("{\"verb\":\"dnsLookup\",\"subject\":\"a..b\"}\n".utf8),
             expected: "\"a..b\" is no domain"
         ),
+        BadRequest(
+            testDescription: "a message to take over that is not there",
+            octets: Array("{\"verb\":\"takeOver\"}\n".utf8),
+            expected: "the message is not understood; are the command and the gateway of one version?"
+        ),
+        BadRequest(
+            testDescription: "a message to take over that is larger than any",
+            octets: Array("{\"verb\":\"takeOver\",\"envelopeLength\":2,\"contentLength\":999999999999}\n".utf8),
+            expected: "the message is larger than 167772160 octets"
+        ),
+        BadRequest(
+            testDescription: "a message to take over whose length is less than nothing",
+            octets: Array("{\"verb\":\"takeOver\",\"envelopeLength\":-1}\n".utf8),
+            expected: "the message is larger than 167772160 octets"
+        ),
     ]
 
     @Test("whatever is sent is answered with an error that says so, and the gateway lives on", arguments: badRequests)

@@ -1,11 +1,15 @@
-import struct NIOCore.ByteBuffer
+package import struct NIOCore.ByteBuffer
 
-/// Writes queue files record by record, whole or broken.
-struct QueueFileBuilder {
-    private(set) var bytes: [UInt8] = []
+/// Writes queue files of Postfix record by record, whole or broken.
+package struct QueueFileBuilder {
+    /// The file so far.
+    package private(set) var bytes: [UInt8] = []
+
+    /// Begins an empty file.
+    package init() {}
 
     /// The size record of a file that was written to its end; the numbers in it are only looked at for being there.
-    static func complete(smtpUTF8Flags: Int = 0) -> QueueFileBuilder {
+    package static func complete(smtpUTF8Flags: Int = 0) -> QueueFileBuilder {
         var builder = QueueFileBuilder()
         let numbers = [100, 200, 1, 0, 100, smtpUTF8Flags].map { number in
             let digits = String(number)
@@ -16,7 +20,7 @@ struct QueueFileBuilder {
     }
 
     /// A short message for one recipient.
-    static func sample() -> QueueFileBuilder {
+    package static func sample() -> QueueFileBuilder {
         var builder = self.complete()
         builder.add("T", "1795607278 444758")
         builder.add("A", "log_helo_name=app")
@@ -32,11 +36,13 @@ struct QueueFileBuilder {
         return builder
     }
 
-    mutating func add(_ type: Character, _ text: String) {
+    /// Adds a record.
+    package mutating func add(_ type: Character, _ text: String) {
         self.add(type, Array(text.utf8))
     }
 
-    mutating func add(_ type: Character, _ data: [UInt8]) {
+    /// Adds a record.
+    package mutating func add(_ type: Character, _ data: [UInt8]) {
         self.bytes.append(type.asciiValue ?? 0)
         var rest = data.count
         repeat {
@@ -46,7 +52,7 @@ struct QueueFileBuilder {
         self.bytes += data
     }
 
-    var buffer: ByteBuffer {
+    package var buffer: ByteBuffer {
         ByteBuffer(bytes: self.bytes)
     }
 }
