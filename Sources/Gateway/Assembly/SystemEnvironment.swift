@@ -8,8 +8,7 @@ package enum SystemEnvironment {
 
     /// The number of the user who owns a file or folder; nil when there is none.
     static func owner(of path: String) -> UInt32? {
-        var status = stat()
-        return stat(path, &status) == 0 ? status.st_uid : nil
+        FileFacts(URL(fileURLWithPath: path).resolvingSymlinksInPath().path)?.owner
     }
 
     /// The number of the user that we act as.
@@ -19,8 +18,36 @@ package enum SystemEnvironment {
 
     /// The permission bits of a file; nil when there is none.
     static func permissions(of path: String) -> Int? {
-        let attributes = try? FileManager.default.attributesOfItem(atPath: path)
-        // With all of Foundation in the process this is an `NSNumber`, which is no `BinaryInteger`.
-        return (attributes?[.posixPermissions] as? NSNumber)?.intValue
+        FileFacts(path)?.permissions
+    }
+}
+
+/// What the system knows of a file, a link itself rather than what it points to.
+///
+/// Not asked with `stat`: whether the compiler takes that structure for Glibc's or for Foundation's depends on the order in
+/// which it reads the files of a module that imports both.
+struct FileFacts {
+    let type: FileAttributeType
+    /// Octets.
+    let size: Int
+    /// Permission bits, without the type.
+    let permissions: Int
+    let owner: UInt32
+
+    /// Nil when there is nothing at the path, or when it may not be looked at.
+    init?(_ path: String) {
+        // With all of Foundation in the process numbers are `NSNumber`, which is no `BinaryInteger`.
+        guard let attributes = try? FileManager.default.attributesOfItem(atPath: path),
+            let type = attributes[.type] as? FileAttributeType,
+            let size = attributes[.size] as? NSNumber,
+            let permissions = attributes[.posixPermissions] as? NSNumber,
+            let owner = attributes[.ownerAccountID] as? NSNumber
+        else {
+            return nil
+        }
+        self.type = type
+        self.size = size.intValue
+        self.permissions = permissions.intValue
+        self.owner = owner.uint32Value
     }
 }

@@ -1,12 +1,6 @@
-import FoundationEssentials
+import Foundation
 import NIOCore
 import PostfixQueue
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
 
 /// The queue directory of a Postfix instance on this machine.
 struct PostfixSpool: Sendable {
@@ -72,23 +66,22 @@ struct PostfixSpool: Sendable {
 
     /// The octets of a file that Postfix wrote to its end, which it marks by making it executable.
     func read(_ file: File) throws(Unreadable) -> ByteBuffer {
+        guard let facts = FileFacts(file.path), facts.type == .typeRegular else {
+            throw .failed("it is no regular file")
+        }
+        guard facts.permissions & 0o100 != 0 else {
+            throw .incomplete
+        }
+        guard facts.size <= Self.fileLimit else {
+            throw .tooLarge(Self.fileLimit)
+        }
         let descriptor = open(file.path, O_RDONLY | O_NOFOLLOW | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
             throw .failed(systemError())
         }
         defer { close(descriptor) }
-        var status = stat()
-        guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
-            throw .failed("it is no regular file")
-        }
-        guard status.st_mode & S_IXUSR != 0 else {
-            throw .incomplete
-        }
-        guard status.st_size <= Self.fileLimit else {
-            throw .tooLarge(Self.fileLimit)
-        }
         var buffer = ByteBuffer()
-        buffer.reserveCapacity(Int(status.st_size))
+        buffer.reserveCapacity(facts.size)
         while true {
             let count = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: 65_536) { space in
                 max(0, Self.readOnce(descriptor, space))
@@ -188,8 +181,7 @@ package struct PostfixIsRunning: Error, CustomStringConvertible {
 }
 
 private func isDirectory(_ path: String) -> Bool {
-    var status = stat()
-    return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    FileFacts(path)?.type == .typeDirectory
 }
 
 private func systemError(_ code: Int32 = errno) -> String {
