@@ -4,7 +4,7 @@ import Synchronization
 /// Answers in memory for as long as they are good.
 final class AnswerCache: Sendable {
     struct Entry: Sendable {
-        var interpretation: Interpretation
+        var answer: KnownAnswer
         /// Whether a negative answer was believed under the rule that two sources must agree.
         var isConfirmed: Bool
         var expiresAt: ContinuousClock.Instant
@@ -22,21 +22,21 @@ final class AnswerCache: Sendable {
     }
 
     /// The answer, unless it is over, or is a negative one that still needs to be confirmed.
-    func answer(to question: Question, confirmed: Bool) -> Interpretation? {
+    func answer(to question: Question, confirmed: Bool) -> KnownAnswer? {
         self.entries.withLock { entries in
             guard let entry = entries[question], entry.expiresAt > .now,
-                !confirmed || entry.isConfirmed || entry.interpretation.hasRecords
+                !confirmed || entry.isConfirmed || entry.answer.interpretation.hasRecords
             else {
                 return nil
             }
-            return entry.interpretation
+            return entry.answer
         }
     }
 
     /// Keeps a usable answer; what could not be had is never kept here.
-    func store(_ interpretation: Interpretation, for question: Question, confirmed: Bool) {
+    func store(_ answer: KnownAnswer, for question: Question, confirmed: Bool) {
         let seconds: UInt32
-        switch interpretation {
+        switch answer.interpretation {
         case .records(_, let timeToLive), .noData(let timeToLive), .noSuchName(let timeToLive):
             seconds = timeToLive
         case .failed, .rejectsEDNS, .truncated, .otherCase:
@@ -48,7 +48,7 @@ final class AnswerCache: Sendable {
                 Self.makeRoom(in: &entries)
             }
             entries[question] = Entry(
-                interpretation: interpretation,
+                answer: answer,
                 isConfirmed: confirmed,
                 expiresAt: .now + lifetime
             )

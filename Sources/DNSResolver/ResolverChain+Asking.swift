@@ -13,10 +13,11 @@ extension ResolverChain {
     /// A source that another one outran is not cut short: it is heard out for its health's sake, so that the next lookup
     /// does not wait for a silent one again, for as long as a single source may take and no longer.
     func ask(_ question: Question, confirmsNegative: Bool) async -> Finding {
-        let sources = self.health.ordered(self.expandedSources())
+        let sources = self.health.ordered(self.sources(for: question))
         let confirms = confirmsNegative && !self.configuration.believesLoneNegative
         var machine = LookupMachine(sourceCount: sources.count, confirmsNegative: confirms)
         var story: [Int: SourceObservation] = [:]
+        var answers: [Int: KnownAnswer] = [:]
         var pending: [Int: ContinuousClock.Instant] = [:]
         let (events, sink) = AsyncStream.makeStream(of: Event.self)
         var timers = [Self.after(self.configuration.lookupTimeout, .deadline, to: sink)]
@@ -28,6 +29,7 @@ extension ResolverChain {
             switch event {
             case .answer(let index, let answer):
                 pending[index] = nil
+                answers[index] = KnownAnswer(answer, from: sources[index], self.configuration)
                 story[index] = .told(question, by: sources[index], answer)
                 actions = machine.answered(index, answer.interpretation)
             case .headStartElapsed:
@@ -41,7 +43,7 @@ extension ResolverChain {
             story[index] = .silent(question, sources[index], for: .now - askedAt)
         }
         let observations = self.emptySystem(question) + story.sorted { $0.key < $1.key }.map(\.value)
-        return Finding(interpretation: verdict?.interpretation, observations: observations)
+        return Finding(answer: verdict?.index.flatMap { answers[$0] }, observations: observations)
     }
 
     /// Does what the machine wants; gives the verdict once there is one.
@@ -73,6 +75,14 @@ extension ResolverChain {
             }
         }
         return nil
+    }
+
+    /// TLSA records are worth nothing unless validated (RFC 7672 §2.2), so that only sources are asked whose word on it counts,
+    /// where there are any: whoever silences them must not get an unvalidated "there is none" believed.
+    private func sources(for question: Question) -> [DNSSource] {
+        let all = self.expandedSources()
+        let trusted = question.type == .tlsa ? all.filter(self.configuration.trusts) : []
+        return trusted.isEmpty ? all : trusted
     }
 
     func ask(_ question: Question, of source: DNSSource) async -> SourceClient.Answer {

@@ -11,9 +11,10 @@ extension Interpretation {
 }
 
 extension LookupMachine.Verdict {
-    var interpretation: Interpretation? {
+    /// Whose answer stands; nil when nobody's does.
+    var index: Int? {
         switch self {
-        case .answer(_, let interpretation): interpretation
+        case .answer(let index, _): index
         case .unavailable: nil
         }
     }
@@ -52,11 +53,11 @@ extension SourceObservation {
 
 extension ResolverChain.Finding {
     init(observations: [SourceObservation]) {
-        self.init(interpretation: nil, observations: observations, staleAge: nil)
+        self.init(answer: nil, observations: observations, staleAge: nil)
     }
 
-    init(interpretation: Interpretation?, observations: [SourceObservation]) {
-        self.init(interpretation: interpretation, observations: observations, staleAge: nil)
+    init(answer: KnownAnswer?, observations: [SourceObservation]) {
+        self.init(answer: answer, observations: observations, staleAge: nil)
     }
 
     /// The finding as a lookup of one kind of record.
@@ -75,7 +76,13 @@ extension ResolverChain.Finding {
         case .failed, .rejectsEDNS, .truncated, .otherCase, nil:
             lookup = .unavailable(self.unavailability)
         }
-        return Resolution(lookup: lookup, observations: self.observations, staleAge: self.staleAge)
+        return Resolution(
+            lookup: lookup,
+            observations: self.observations,
+            staleAge: self.staleAge,
+            isSecure: self.answer?.isSecure ?? false,
+            canonicalName: self.answer?.canonicalName?.key
+        )
     }
 
     var unavailability: Unavailability {
@@ -102,7 +109,9 @@ extension ResolverChain.Finding {
         return Resolution(
             lookup: .records(addresses, timeToLive: shortest),
             observations: fours.observations + sixes.observations,
-            staleAge: [sixes.staleAge, fours.staleAge].compactMap { $0 }.max()
+            staleAge: [sixes.staleAge, fours.staleAge].compactMap { $0 }.max(),
+            isSecure: parts.allSatisfy(\.isSecure),
+            canonicalName: parts.compactMap(\.canonicalName).last
         )
     }
 
@@ -110,6 +119,7 @@ extension ResolverChain.Finding {
     static func joinedNegative(_ sixes: Self, _ fours: Self, _ confirmed: Self) -> Resolution<IPAddress> {
         var resolution = confirmed.resolution(Self.address)
         resolution.observations = fours.observations + sixes.observations + confirmed.observations
+        resolution.isSecure = [sixes, fours, confirmed].allSatisfy { $0.answer?.isSecure == true }
         if case .records = resolution.lookup {
             return resolution
         }

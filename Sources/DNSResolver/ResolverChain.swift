@@ -12,9 +12,11 @@ package final class ResolverChain: Resolver {
     private static let failureMemory = Duration.seconds(1)
 
     struct Finding: Sendable {
-        var interpretation: Interpretation?
+        var answer: KnownAnswer?
         var observations: [SourceObservation]
         var staleAge: Duration?
+
+        var interpretation: Interpretation? { self.answer?.interpretation }
     }
 
     private struct State {
@@ -152,7 +154,7 @@ extension ResolverChain {
     /// Answers from memory, joins a lookup that runs already, or asks.
     private func find(_ question: Question, confirmsNegative: Bool) async -> Finding {
         if let cached = self.cache.answer(to: question, confirmed: confirmsNegative) {
-            return Finding(interpretation: cached, observations: [.cached(question, cached)])
+            return Finding(answer: cached, observations: [.cached(question, cached.interpretation)])
         }
         let key = Key(question: question, confirmsNegative: confirmsNegative)
         let task = self.state.withLock { state -> Task<Finding, Never>? in
@@ -175,21 +177,21 @@ extension ResolverChain {
 
     private func askAndRemember(_ key: Key) async -> Finding {
         var finding = await self.ask(key.question, confirmsNegative: key.confirmsNegative)
-        if let interpretation = finding.interpretation {
-            self.cache.store(interpretation, for: key.question, confirmed: key.confirmsNegative)
+        if let answer = finding.answer {
+            self.cache.store(answer, for: key.question, confirmed: key.confirmsNegative)
         } else if let stale = await self.recall(key.question) {
-            finding.interpretation = stale.interpretation
+            finding.answer = stale.answer
             finding.staleAge = stale.age
             finding.observations.append(
                 SourceObservation(
                     source: "store",
                     question: key.question.description,
-                    result: "\(stale.interpretation.summary), \(spoken(stale.age)) old",
+                    result: "\(stale.answer.interpretation.summary), \(spoken(stale.age)) old",
                     elapsed: .zero
                 )
             )
         }
-        let isFailure = finding.interpretation == nil
+        let isFailure = finding.answer == nil
         self.state.withLock { [finding] state in
             state.running[key] = nil
             if isFailure {
@@ -235,7 +237,7 @@ extension ResolverChain {
         )
     }
 
-    private func recall(_ question: Question) async -> (interpretation: Interpretation, age: Duration)? {
+    private func recall(_ question: Question) async -> (answer: KnownAnswer, age: Duration)? {
         guard self.configuration.serveStale > .zero,
             let answer = await self.archive?.recall(question.description)
         else {
@@ -254,7 +256,9 @@ extension ResolverChain {
         else {
             return nil
         }
-        return (interpretation, age)
+        // Never secure: its signatures may have expired since, and a key may have been withdrawn.
+        let name = Interpretation.canonicalName(of: question.name, in: message)
+        return (KnownAnswer(interpretation: interpretation, canonicalName: name), age)
     }
 }
 

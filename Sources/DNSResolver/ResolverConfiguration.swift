@@ -17,6 +17,8 @@ package struct ResolverConfiguration: Sendable {
     package var serveStale: Duration
     /// Whether one source's "there is no such thing" is enough even though there are others.
     package var believesLoneNegative: Bool
+    /// Servers whose AD bit counts (RFC 4035 §3.2.3), such as a validator on loopback; that of encrypted sources always does.
+    package var trustedAddresses: Set<IPAddress>
     /// Names with fixed addresses, in lower case; they are never looked up.
     package var hosts: [String: [IPAddress]]
     /// The most answers that are kept in memory.
@@ -30,6 +32,7 @@ package struct ResolverConfiguration: Sendable {
         headStart: Duration = .milliseconds(300),
         serveStale: Duration = .seconds(7 * 86_400),
         believesLoneNegative: Bool = false,
+        trustedAddresses: Set<IPAddress> = [],
         hosts: [String: [IPAddress]] = [:],
         cacheLimit: Int = 10_000
     ) {
@@ -40,6 +43,7 @@ package struct ResolverConfiguration: Sendable {
         self.headStart = headStart
         self.serveStale = serveStale
         self.believesLoneNegative = believesLoneNegative
+        self.trustedAddresses = trustedAddresses
         self.hosts = hosts
         self.cacheLimit = cacheLimit
     }

@@ -34,11 +34,15 @@ package final class FakeNameServer: Sendable {
         case address(UInt32)
         case exchanger(UInt16, String)
         case text(String)
+        /// A CNAME record; what follows it belongs to its target.
+        case alias(String)
+        case association([UInt8])
     }
 
     struct State {
         var behaviour: Behaviour
         var questions: [String] = []
+        var isAuthenticated = false
     }
 
     /// Event loops of its own, also for the resolvers that ask: those that all share may be busy with megabytes of others.
@@ -64,6 +68,11 @@ package final class FakeNameServer: Sendable {
 
     package func behave(_ behaviour: Behaviour) {
         self.desk.state.withLock { $0.behaviour = behaviour }
+    }
+
+    /// Whether its answers carry the AD bit from now on (RFC 4035 §3.2.3).
+    package func authenticate(_ isAuthenticated: Bool = true) {
+        self.desk.state.withLock { $0.isAuthenticated = isAuthenticated }
     }
 
     /// Runs a server while the body runs; the zone is keyed by type and name, such as `MX shop.test`.

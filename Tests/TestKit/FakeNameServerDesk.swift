@@ -23,7 +23,7 @@ final class FakeNameServerDesk: Sendable {
         var hasEDNS: Bool
 
         var key: String {
-            "\([1: "A", 15: "MX", 16: "TXT", 28: "AAAA"][self.type] ?? "\(self.type)") \(self.name)"
+            "\([1: "A", 15: "MX", 16: "TXT", 28: "AAAA", 52: "TLSA"][self.type] ?? "\(self.type)") \(self.name)"
         }
     }
 
@@ -99,13 +99,24 @@ final class FakeNameServerDesk: Sendable {
         isTruncated: Bool = false,
         isResponse: Bool = true
     ) -> [UInt8] {
-        let flags: [UInt8] = [(isResponse ? 0x81 : 0x01) | (isTruncated ? 0x02 : 0), 0x80 | code]
+        let flags: [UInt8] = [
+            (isResponse ? 0x81 : 0x01) | (isTruncated ? 0x02 : 0),
+            0x80 | (self.state.withLock { $0.isAuthenticated } ? 0x20 : 0) | code,
+        ]
         var octets = query.id + flags + [0, 1, 0, UInt8(records.count), 0, 0, 0, 0] + query.question
+        // The name is a pointer to the question, whose case it so repeats.
+        var owner: [UInt8] = [0xC0, 0x0C]
         for record in records {
             let data = self.data(of: record, asked: query.name)
-            // The name is a pointer to the question, whose case it so repeats.
-            octets += [0xC0, 0x0C, UInt8(query.type >> 8), UInt8(query.type & 0xFF), 0, 1, 0, 0, 0, 60]
+            var type = query.type
+            if case .alias = record {
+                type = 5
+            }
+            octets += owner + [UInt8(type >> 8), UInt8(type & 0xFF), 0, 1, 0, 0, 0, 60]
             octets += [UInt8(data.count >> 8), UInt8(data.count & 0xFF)] + data
+            if case .alias = record {
+                owner = data
+            }
         }
         return octets
     }
@@ -117,10 +128,18 @@ final class FakeNameServerDesk: Sendable {
         case .exchanger(let preference, let host):
             let isBelow = host.hasSuffix(".\(name)")
             let own = isBelow ? String(host.dropLast(name.count + 1)) : host
-            let labels = own.split(separator: ".").flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) }
-            return [UInt8(preference >> 8), UInt8(preference & 0xFF)] + labels + (isBelow ? [0xC0, 0x0C] : [0])
+            return [UInt8(preference >> 8), UInt8(preference & 0xFF)] + Self.labels(own)
+                + (isBelow ? [0xC0, 0x0C] : [0])
         case .text(let text):
             return [UInt8(text.utf8.count)] + Array(text.utf8)
+        case .alias(let target):
+            return Self.labels(target) + [0]
+        case .association(let octets):
+            return octets
         }
+    }
+
+    private static func labels(_ name: String) -> [UInt8] {
+        name.split(separator: ".").flatMap { [UInt8($0.utf8.count)] + Array($0.utf8) }
     }
 }

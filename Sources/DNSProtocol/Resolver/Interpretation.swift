@@ -78,6 +78,11 @@ package enum Interpretation: Sendable, Hashable {
         }
     }
 
+    /// Where the aliases of a message end that begin at a name; nil where there are none, or where they go in circles.
+    package static func canonicalName(of name: DomainName, in message: DNSMessage) -> DomainName? {
+        self.follow(from: name, in: message.answers).flatMap { $0.0 == name ? nil : $0.0 }
+    }
+
     /// The name at the end of the CNAME chain that begins at the question; nil for a loop.
     private static func follow(from name: DomainName, in answers: [ResourceRecord]) -> (DomainName, UInt32)? {
         var name = name

@@ -19,6 +19,10 @@ struct SourceClient: Sendable {
         /// The message as received; nil when there was none.
         var bytes: [UInt8]?
         var message: DNSMessage?
+        /// The source says that it validated the answer; worth something only where it is trusted.
+        var isAuthenticated = false
+        /// Where the aliases of the answer end; nil where there were none.
+        var canonicalName: DomainName?
         /// `udp`, `tcp` or `https`.
         var transport: String
         var elapsed: Duration
@@ -163,6 +167,8 @@ extension SourceClient.Answer {
                 interpretation: interpretation,
                 bytes: bytes,
                 message: message,
+                isAuthenticated: message.isAuthenticated,
+                canonicalName: Interpretation.canonicalName(of: question.name, in: message),
                 transport: transport,
                 elapsed: .zero
             )

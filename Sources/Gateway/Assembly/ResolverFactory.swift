@@ -19,6 +19,7 @@ enum ResolverFactory {
             headStart: settings.headStart,
             serveStale: settings.serveStale,
             believesLoneNegative: settings.believesLoneNegative,
+            trustedAddresses: settings.trustedAddresses,
             hosts: settings.hosts
         )
     }

@@ -184,8 +184,20 @@ package struct ConfigurationLoader {
             headStart: section.duration("head-start") ?? .milliseconds(300),
             serveStale: section.duration("serve-stale") ?? .seconds(7 * 86_400),
             believesLoneNegative: section.bool("believe-lone-negative") ?? false,
+            trustedAddresses: self.trustedAddresses(section),
             hosts: hosts
         )
+    }
+
+    private func trustedAddresses(_ section: SettingsSection) -> Set<IPAddress> {
+        let addresses = (section.list("trust-ad") ?? []).compactMap { raw in
+            let address = IPAddress(raw.text)
+            if address == nil {
+                section.report("trust-ad", raw, "expected an IP address such as 127.0.0.1, found \"\(raw.text)\"")
+            }
+            return address
+        }
+        return Set(addresses)
     }
 
     private func sources(_ section: SettingsSection) -> [DNSSource] {

@@ -94,6 +94,7 @@ extension DNSSettings {
             "  source-timeout: \(configured(self.sourceTimeout))",
             "  lookup-timeout: \(configured(self.lookupTimeout))", "  head-start: \(configured(self.headStart))",
             "  serve-stale: \(configured(self.serveStale))", "  believe-lone-negative: \(self.believesLoneNegative)",
+            "  trust-ad: \(list(self.trustedAddresses.sorted { $0.description < $1.description }))",
         ] + self.pins
     }
 

@@ -118,6 +118,8 @@ package struct DNSSettings: Sendable {
     package var headStart: Duration
     package var serveStale: Duration
     package var believesLoneNegative: Bool
+    /// Servers whose word that they validated an answer counts.
+    package var trustedAddresses: Set<IPAddress>
     package var hosts: [String: [IPAddress]]
 }
 

@@ -1,0 +1,32 @@
+import DNSProtocol
+import MailModel
+
+/// An answer as it is believed and kept: what it means, and what came with it.
+struct KnownAnswer: Sendable {
+    var interpretation: Interpretation
+    /// A source that the operator trusts said that it validated this.
+    var isSecure = false
+    /// Where the aliases of the answer end; nil where there were none.
+    var canonicalName: DomainName?
+}
+
+extension KnownAnswer {
+    init(_ answer: SourceClient.Answer, from source: DNSSource, _ configuration: ResolverConfiguration) {
+        self.init(
+            interpretation: answer.interpretation,
+            isSecure: answer.isAuthenticated && configuration.trusts(source),
+            canonicalName: answer.canonicalName
+        )
+    }
+}
+
+extension ResolverConfiguration {
+    /// Whether the AD bit of a source counts: nobody can change it on its way, or the operator says so.
+    func trusts(_ source: DNSSource) -> Bool {
+        switch source {
+        case .system: false
+        case .server(let address, _): self.trustedAddresses.contains(address)
+        case .https: true
+        }
+    }
+}
