@@ -77,7 +77,7 @@ let package = Package(
         ),
         .target(
             name: "DNSResolver",
-            dependencies: ["MailModel", "DNSProtocol", buffer, posix, logging],
+            dependencies: ["MailModel", "DNSProtocol", buffer, posix, tls, logging],
             swiftSettings: house
         ),
         .target(
@@ -193,7 +193,7 @@ let package = Package(
         ),
         .testTarget(
             name: "DNSResolverTests",
-            dependencies: ["DNSResolver", "DNSProtocol", "MailModel", "TestKit", buffer, posix, logging],
+            dependencies: ["DNSResolver", "DNSProtocol", "MailModel", "TestKit", buffer, posix, tls, logging],
             swiftSettings: house
         ),
         .testTarget(

@@ -39,7 +39,7 @@ final class AnswerCache: Sendable {
         switch answer.interpretation {
         case .records(_, let timeToLive), .noData(let timeToLive), .noSuchName(let timeToLive):
             seconds = timeToLive
-        case .failed, .rejectsEDNS, .truncated, .otherCase:
+        case .alias, .failed, .rejectsEDNS, .truncated, .otherCase:
             return
         }
         let lifetime = min(max(.seconds(Int64(seconds)), Self.shortest), Self.longest)

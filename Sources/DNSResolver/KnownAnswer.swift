@@ -11,7 +11,7 @@ struct KnownAnswer: Sendable {
 }
 
 extension KnownAnswer {
-    init(_ answer: SourceClient.Answer, from source: DNSSource, _ configuration: ResolverConfiguration) {
+    init(_ answer: SourceAnswer, from source: DNSSource, _ configuration: ResolverConfiguration) {
         self.init(
             interpretation: answer.interpretation,
             isSecure: answer.isAuthenticated && configuration.trusts(source),
@@ -26,7 +26,7 @@ extension ResolverConfiguration {
         switch source {
         case .system: false
         case .server(let address, _): self.trustedAddresses.contains(address)
-        case .https: true
+        case .tls, .https: true
         }
     }
 }

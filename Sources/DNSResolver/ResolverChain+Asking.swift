@@ -3,7 +3,7 @@ import MailModel
 
 extension ResolverChain {
     private enum Event: Sendable {
-        case answer(Int, SourceClient.Answer)
+        case answer(Int, SourceAnswer)
         case headStartElapsed
         case deadline
     }
@@ -63,8 +63,8 @@ extension ResolverChain {
                 Task {
                     let answer = await self.ask(question, of: source)
                     self.health.record(answer, of: source)
-                    if answer.interpretation.hasRecords, let bytes = answer.bytes {
-                        self.remember(question, bytes, from: source)
+                    if answer.interpretation.hasRecords {
+                        answer.parts.forEach { self.remember($0.question, $0.bytes, from: source) }
                     }
                     sink.yield(.answer(index, answer))
                 }
@@ -85,12 +85,11 @@ extension ResolverChain {
         return trusted.isEmpty ? all : trusted
     }
 
-    func ask(_ question: Question, of source: DNSSource) async -> SourceClient.Answer {
+    func ask(_ question: Question, of source: DNSSource) async -> SourceAnswer {
         await self.client.ask(
             question,
             of: source,
-            edns: self.health.usesEDNS(source),
-            timeout: self.configuration.sourceTimeout
+            .init(edns: self.health.usesEDNS(source), timeout: self.configuration.sourceTimeout)
         )
     }
 

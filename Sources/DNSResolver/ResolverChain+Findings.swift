@@ -1,15 +1,6 @@
 import DNSProtocol
 import MailModel
 
-extension Interpretation {
-    var hasRecords: Bool {
-        switch self {
-        case .records: true
-        case .noData, .noSuchName, .failed, .rejectsEDNS, .truncated, .otherCase: false
-        }
-    }
-}
-
 extension LookupMachine.Verdict {
     /// Whose answer stands; nil when nobody's does.
     var index: Int? {
@@ -21,8 +12,8 @@ extension LookupMachine.Verdict {
 }
 
 extension SourceObservation {
-    static func told(_ question: Question, by source: DNSSource, _ answer: SourceClient.Answer) -> SourceObservation {
-        let overTCP = answer.transport == "tcp" && answer.interpretation.isUsable ? " over TCP" : ""
+    static func told(_ question: Question, by source: DNSSource, _ answer: SourceAnswer) -> SourceObservation {
+        let overTCP = answer.transport == .tcp && answer.interpretation.isUsable ? " over TCP" : ""
         return SourceObservation(
             source: source.description,
             question: question.description,
@@ -73,7 +64,7 @@ extension ResolverChain.Finding {
             lookup = .noData(timeToLive: .seconds(timeToLive))
         case .noSuchName(let timeToLive):
             lookup = .noSuchName(timeToLive: .seconds(timeToLive))
-        case .failed, .rejectsEDNS, .truncated, .otherCase, nil:
+        case .alias, .failed, .rejectsEDNS, .truncated, .otherCase, nil:
             lookup = .unavailable(self.unavailability)
         }
         return Resolution(

@@ -6,7 +6,7 @@ package struct SourceReport: Sendable, Hashable, Codable {
     package var source: String
     /// `MX`, `A`, `AAAA`.
     package var type: String
-    /// `udp`, `tcp` or `https`.
+    /// `udp`, `tcp`, `tls` or `https`.
     package var transport: String
     /// The response code, or why there was no response.
     package var result: String
@@ -38,7 +38,7 @@ extension ResolverChain {
 }
 
 extension SourceReport {
-    fileprivate init(_ answer: SourceClient.Answer, to question: Question, _ source: DNSSource) {
+    fileprivate init(_ answer: SourceAnswer, to question: Question, _ source: DNSSource) {
         var records: [String] = []
         var timeToLive: UInt32?
         if case .records(let data, let seconds) = answer.interpretation {
@@ -48,7 +48,7 @@ extension SourceReport {
         self.init(
             source: source.description,
             type: question.type.description,
-            transport: answer.transport,
+            transport: answer.transport.rawValue,
             result: answer.message?.code.description ?? answer.interpretation.summary,
             isAuthenticated: answer.message?.isAuthenticated ?? false,
             records: records,

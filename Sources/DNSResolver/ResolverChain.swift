@@ -50,7 +50,7 @@ package final class ResolverChain: Resolver {
         logger: Logger
     ) {
         self.configuration = configuration
-        self.client = SourceClient(group: group, https: https)
+        self.client = SourceClient(group: group, https: https, trustRootsFile: configuration.trustRootsFile)
         self.system = SystemServers(path: configuration.resolvConfPath, logger: logger)
         self.cache = AnswerCache(limit: configuration.cacheLimit)
         self.archive = archive
@@ -119,6 +119,7 @@ package final class ResolverChain: Resolver {
     package func flush() {
         self.cache.flush()
         self.health.forget()
+        self.client.encrypted.close()
         self.system.lookAgain()
         self.state.withLock { $0.failures = [:] }
     }
@@ -237,28 +238,46 @@ extension ResolverChain {
         )
     }
 
+    /// The last good answer, through the aliases that were followed when it was given.
     private func recall(_ question: Question) async -> (answer: KnownAnswer, age: Duration)? {
-        guard self.configuration.serveStale > .zero,
-            let answer = await self.archive?.recall(question.description)
-        else {
+        guard self.configuration.serveStale > .zero, let archive = self.archive else {
             return nil
         }
-        let age = max(.zero, self.wallTime() - answer.receivedAt)
-        // What cannot be decoded any more is as good as not there.
-        guard age <= self.configuration.serveStale, let message = try? MessageDecoder.decode(answer.message),
-            let interpretation = Interpretation(
-                message,
-                to: message.question(equalTo: question),
-                id: message.id,
-                sentEDNS: false
-            ),
-            interpretation.hasRecords
-        else {
-            return nil
+        var asked = question
+        var shortest = UInt32.max
+        var age = Duration.zero
+        var seen: Set<Question> = []
+        while seen.count < 8, seen.insert(asked).inserted, let kept = await archive.recall(asked.description) {
+            age = max(age, self.wallTime() - kept.receivedAt)
+            // What cannot be decoded any more is as good as not there.
+            guard age <= self.configuration.serveStale, let message = try? MessageDecoder.decode(kept.message),
+                let known = Interpretation(
+                    message,
+                    to: message.question(equalTo: asked),
+                    id: message.id,
+                    sentEDNS: false
+                )
+            else {
+                return nil
+            }
+            let name = Interpretation.canonicalName(of: asked.name, in: message)
+            if case .alias(let target, let timeToLive) = known {
+                asked.name = target
+                shortest = min(shortest, timeToLive)
+                continue
+            }
+            guard known.hasRecords else {
+                return nil
+            }
+            // Never secure: its signatures may have expired since, and a key may have been withdrawn.
+            return (
+                KnownAnswer(
+                    interpretation: known.limited(to: shortest),
+                    canonicalName: name ?? (asked == question ? nil : asked.name)
+                ), age
+            )
         }
-        // Never secure: its signatures may have expired since, and a key may have been withdrawn.
-        let name = Interpretation.canonicalName(of: question.name, in: message)
-        return (KnownAnswer(interpretation: interpretation, canonicalName: name), age)
+        return nil
     }
 }
 

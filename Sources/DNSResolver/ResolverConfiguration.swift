@@ -23,6 +23,8 @@ package struct ResolverConfiguration: Sendable {
     package var hosts: [String: [IPAddress]]
     /// The most answers that are kept in memory.
     package var cacheLimit: Int
+    /// A PEM file of certificates that are trusted beside the system's, for DNS over TLS.
+    package var trustRootsFile: String?
 
     package init(
         sources: [DNSSource] = Self.defaultSources,
@@ -34,7 +36,8 @@ package struct ResolverConfiguration: Sendable {
         believesLoneNegative: Bool = false,
         trustedAddresses: Set<IPAddress> = [],
         hosts: [String: [IPAddress]] = [:],
-        cacheLimit: Int = 10_000
+        cacheLimit: Int = 10_000,
+        trustRootsFile: String? = nil
     ) {
         self.sources = sources
         self.resolvConfPath = resolvConfPath
@@ -46,6 +49,7 @@ package struct ResolverConfiguration: Sendable {
         self.trustedAddresses = trustedAddresses
         self.hosts = hosts
         self.cacheLimit = cacheLimit
+        self.trustRootsFile = trustRootsFile
     }
 
     /// The system's servers, then two public resolvers over plain DNS and one of them over HTTPS.

@@ -38,7 +38,7 @@ final class SourceHealth: Sendable {
         self.entries.withLock { $0[source]?.failedAt.map { ContinuousClock.now - $0 >= Self.memory } ?? true }
     }
 
-    func record(_ answer: SourceClient.Answer, of source: DNSSource) {
+    func record(_ answer: SourceAnswer, of source: DNSSource) {
         self.entries.withLock { entries in
             entries[source, default: Entry()].failedAt = answer.interpretation.isUsable ? nil : .now
             if answer.withoutEDNS {

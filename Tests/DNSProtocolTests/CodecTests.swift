@@ -35,7 +35,7 @@ struct CodecTests {
     func roundTrips(_ text: String) throws {
         let name = try #require(DomainName(text))
         for edns in [false, true] {
-            let bytes = QueryEncoder.encode(Question(.mx, name), id: 7, edns: edns)
+            let bytes = QueryEncoder.encode(Question(.mx, name), id: 7, .init(edns: edns))
             let message = try MessageDecoder.decode(bytes)
             #expect(message.questions == [Question(.mx, name)])
             #expect(message.hasEDNS == edns)
@@ -116,8 +116,8 @@ struct InterpretationTests {
     @Test(
         "tells the ways of not answering apart",
         arguments: [
-            Row(testDescription: "SERVFAIL", code: .serverFailure, expected: .failed("SERVFAIL")),
-            Row(testDescription: "REFUSED", code: .refused, expected: .failed("REFUSED")),
+            Row(testDescription: "SERVFAIL", code: .serverFailure, expected: .failed(.code(.serverFailure))),
+            Row(testDescription: "REFUSED", code: .refused, expected: .failed(.code(.refused))),
             Row(testDescription: "FORMERR to EDNS", code: .formatError, expected: .rejectsEDNS),
             Row(testDescription: "NXDOMAIN", code: .noSuchName, expected: .noSuchName(timeToLive: 30)),
             Row(testDescription: "NODATA", code: .noError, expected: .noData(timeToLive: 30)),
@@ -145,7 +145,7 @@ struct LookupMachineTests {
     func goesOn() {
         var machine = LookupMachine(sourceCount: 3, confirmsNegative: true)
         #expect(machine.start() == [.ask(0), .armHeadStart])
-        #expect(machine.answered(0, .failed("SERVFAIL")) == [.ask(1), .armHeadStart])
+        #expect(machine.answered(0, .failed(.code(.serverFailure))) == [.ask(1), .armHeadStart])
         #expect(machine.answered(1, self.records) == [.finish(.answer(1, self.records))])
         #expect(machine.answered(2, self.records).isEmpty)
     }
@@ -180,7 +180,7 @@ struct LookupMachineTests {
         var machine = LookupMachine(sourceCount: 2, confirmsNegative: true)
         _ = machine.start()
         _ = machine.answered(0, self.negative)
-        #expect(machine.answered(1, .failed("no answer")) == [.finish(.unavailable)])
+        #expect(machine.answered(1, .failed(.silence)) == [.finish(.unavailable)])
     }
 
     @Test("with one source only, its negative answer is all there is")
@@ -207,6 +207,9 @@ struct SourceTests {
         arguments: [
             ("system", "system"), ("8.8.8.8", "8.8.8.8"), ("8.8.8.8:5353", "8.8.8.8:5353"),
             ("[2001:db8::1]:5353", "[2001:db8::1]:5353"), ("2001:db8::1", "2001:db8::1"),
+            ("tls://1.1.1.1", "tls://1.1.1.1"), ("tls://1.1.1.1@1.1.1.1:853", "tls://1.1.1.1"),
+            ("tls://dns.google@8.8.8.8", "tls://dns.google@8.8.8.8"),
+            ("TLS://dns.example@[2001:db8::1]:8853", "tls://dns.example@[2001:db8::1]:8853"),
             ("https://1.1.1.1/dns-query", "https://1.1.1.1/dns-query"),
             ("https://dns.google@8.8.8.8/dns-query", "https://dns.google@8.8.8.8/dns-query"),
         ]
@@ -217,7 +220,10 @@ struct SourceTests {
 
     @Test(
         "says what is wrong with the rest",
-        arguments: ["", "8.8.8", "https://dns.google/dns-query", "1.1.1.1:0", "[::1"]
+        arguments: [
+            "", "8.8.8", "https://dns.google/dns-query", "1.1.1.1:0", "[::1", "tls://dns.google", "tls://@1.1.1.1",
+            "tls://8.8.8.8@1.1.1.1",
+        ]
     )
     func refuses(_ text: String) {
         #expect(throws: DNSSourceError.self) { try DNSSource(text) }

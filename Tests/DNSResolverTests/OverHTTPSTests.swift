@@ -55,7 +55,7 @@ struct OverHTTPSTests {
         try await FakeNameServer.run(zone: ["MX other.test": [.exchanger(1, "evil.test")]]) { server in
             let other = Question(.mx, try #require(DomainName("other.test")))
             let chain = self.fixture.chain([try self.source()]) { _ in
-                server.answer(to: QueryEncoder.encode(other, id: 0, edns: true)) ?? []
+                server.answer(to: QueryEncoder.encode(other, id: 0)) ?? []
             }
             let found = await chain.mailExchangers(of: "shop.test")
             #expect(found.observations.map(\.result) == ["garbage"])

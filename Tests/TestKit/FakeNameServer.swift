@@ -1,5 +1,6 @@
 import NIOCore
 package import NIOPosix
+import NIOSSL
 import Synchronization
 
 /// A name server on loopback, UDP and TCP at one port, that errs as it is told; good ones are played by real servers.
@@ -14,6 +15,8 @@ package final class FakeNameServer: Sendable {
         case truncates
         /// Says over UDP that the answer is truncated, and closes TCP in mid-answer.
         case truncatesAndBreaksOff
+        /// Closes a connection after each answer; over UDP as honest as any.
+        case closesAfterAnswer
         /// Octets that are no message behind the right identifier.
         case garbage
         /// FORMERR to every query with EDNS.
@@ -43,6 +46,7 @@ package final class FakeNameServer: Sendable {
         var behaviour: Behaviour
         var questions: [String] = []
         var isAuthenticated = false
+        var connections = 0
     }
 
     /// Event loops of its own, also for the resolvers that ask: those that all share may be busy with megabytes of others.
@@ -66,6 +70,11 @@ package final class FakeNameServer: Sendable {
         self.desk.answers(to: query, overTCP: true).last
     }
 
+    /// How often somebody has connected.
+    package var connections: Int {
+        self.desk.state.withLock { $0.connections }
+    }
+
     package func behave(_ behaviour: Behaviour) {
         self.desk.state.withLock { $0.behaviour = behaviour }
     }
@@ -76,13 +85,17 @@ package final class FakeNameServer: Sendable {
     }
 
     /// Runs a server while the body runs; the zone is keyed by type and name, such as `MX shop.test`.
+    ///
+    /// An encrypted one speaks TLS on its connections, with the certificate of `TestCertificates`.
     package static func run<Result>(
         _ behaviour: Behaviour = .honest,
         zone: [String: [Record]] = [:],
+        isEncrypted: Bool = false,
+        host: String = "127.0.0.1",
         _ body: (FakeNameServer) async throws -> Result
     ) async throws -> Result {
         let desk = FakeNameServerDesk(zone: zone, state: State(behaviour: behaviour))
-        let (stream, datagram) = try await self.bind(desk)
+        let (stream, datagram) = try await self.bind(desk, host, isEncrypted ? self.context() : nil)
         let port = stream.localAddress?.port ?? 0
         let result: Swift.Result<Result, any Error>
         do {
@@ -96,22 +109,29 @@ package final class FakeNameServer: Sendable {
     }
 
     /// Both sockets at one port, which must be free for both: another process may hold it for UDP.
-    private static func bind(_ desk: FakeNameServerDesk) async throws -> (any Channel, any Channel) {
+    private static func bind(
+        _ desk: FakeNameServerDesk,
+        _ host: String,
+        _ context: NIOSSLContext?
+    ) async throws -> (any Channel, any Channel) {
         var attempts = 20
         while true {
             let stream = try await ServerBootstrap(group: self.group)
                 .childChannelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
+                        if let context {
+                            try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context))
+                        }
                         try channel.pipeline.syncOperations.addHandler(StreamHandler(desk: desk))
                     }
                 }
-                .bind(host: "127.0.0.1", port: 0).get()
+                .bind(host: host, port: 0).get()
             do {
                 let datagram = try await DatagramBootstrap(group: self.group)
                     .channelInitializer { channel in
                         channel.pipeline.addHandler(DatagramHandler(desk: desk))
                     }
-                    .bind(host: "127.0.0.1", port: stream.localAddress?.port ?? 0).get()
+                    .bind(host: host, port: stream.localAddress?.port ?? 0).get()
                 return (stream, datagram)
             } catch {
                 try await stream.close()
@@ -121,6 +141,18 @@ package final class FakeNameServer: Sendable {
                 }
             }
         }
+    }
+
+    private static func context() throws -> NIOSSLContext {
+        let certificate = try NIOSSLCertificate(bytes: Array(TestCertificates.certificate.utf8), format: .pem)
+        return try NIOSSLContext(
+            configuration: .makeServerConfiguration(
+                certificateChain: [.certificate(certificate)],
+                privateKey: .privateKey(
+                    NIOSSLPrivateKey(bytes: Array(TestCertificates.privateKey.utf8), format: .pem)
+                )
+            )
+        )
     }
 
     private final class DatagramHandler: ChannelInboundHandler, Sendable {
@@ -151,6 +183,11 @@ package final class FakeNameServer: Sendable {
             self.desk = desk
         }
 
+        func channelActive(context: ChannelHandlerContext) {
+            self.desk.state.withLock { $0.connections += 1 }
+            context.fireChannelActive()
+        }
+
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             self.received += self.unwrapInboundIn(data).readableBytesView
             while self.received.count >= 2 {
@@ -165,7 +202,7 @@ package final class FakeNameServer: Sendable {
                     output.writeBytes(self.desk.breaksOff ? answer.dropLast(3)[...] : answer[...])
                     context.writeAndFlush(self.wrapOutboundOut(output), promise: nil)
                 }
-                if self.desk.breaksOff {
+                if self.desk.breaksOff || self.desk.closesAfterAnswer {
                     context.close(promise: nil)
                 }
             }

@@ -14,6 +14,10 @@ final class FakeNameServerDesk: Sendable {
         self.state.withLock { $0.behaviour == .truncatesAndBreaksOff }
     }
 
+    var closesAfterAnswer: Bool {
+        self.state.withLock { $0.behaviour == .closesAfterAnswer }
+    }
+
     /// A query as far as this server reads it; the question's octets keep the case in which it was asked.
     private struct Query {
         var id: [UInt8]
@@ -34,7 +38,7 @@ final class FakeNameServerDesk: Sendable {
             return state.behaviour
         }
         switch behaviour {
-        case .honest: return [self.honest(query)]
+        case .honest, .closesAfterAnswer: return [self.honest(query)]
         case .code(let code): return [self.compose(query, code: code)]
         case .silent: return []
         case .truncates, .truncatesAndBreaksOff:

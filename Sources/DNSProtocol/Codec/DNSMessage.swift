@@ -30,6 +30,16 @@ package struct DNSMessage: Hashable, Sendable {
     package var authorities: [ResourceRecord]
     /// The server answered with an OPT record (RFC 6891).
     package var hasEDNS: Bool
+    /// What the server says beyond the response code; at most a few are kept.
+    package var extendedErrors: [ExtendedError] = []
+
+    /// The flags as dig shows them: `aa tc ra ad`.
+    package var flags: String {
+        [
+            (self.isAuthoritative, "aa"), (self.isTruncated, "tc"), (self.recursionAvailable, "ra"),
+            (self.isAuthenticated, "ad"),
+        ].filter(\.0).map(\.1).joined(separator: " ")
+    }
 
     /// The question as this message repeats it, if it is the same but for its case; else the one given.
     package func question(equalTo question: Question) -> Question {

@@ -6,6 +6,8 @@ package struct MessageDecoder {
     package static let recordLimit = 2_000
     /// The most compression pointers that one name may follow.
     private static let pointerLimit = 64
+    private static let extendedErrorOption: UInt16 = 15
+    private static let extendedErrorLimit = 8
 
     private let bytes: [UInt8]
     private var position = 0
@@ -72,8 +74,31 @@ package struct MessageDecoder {
                 // The upper eight bits of the response code travel in the TTL of the OPT record (RFC 6891 §6.1.3).
                 let upper = UInt16(truncatingIfNeeded: record.timeToLive >> 24)
                 message.code = ResponseCode(rawValue: upper << 4 | message.code.rawValue)
+                if case .raw(let options) = record.data {
+                    message.extendedErrors = Self.extendedErrors(in: options)
+                }
             }
         }
+    }
+
+    /// The reasons among the options of an OPT record (RFC 8914 §2); options that do not fit end the list.
+    private static func extendedErrors(in options: [UInt8]) -> [ExtendedError] {
+        var errors: [ExtendedError] = []
+        var rest = options[...]
+        while rest.count >= 4, errors.count < Self.extendedErrorLimit {
+            let header = rest.prefix(4).map(UInt16.init)
+            let length = Int(header[2] << 8 | header[3])
+            rest = rest.dropFirst(4)
+            guard rest.count >= length else {
+                break
+            }
+            let value = rest.prefix(length)
+            if header[0] << 8 | header[1] == Self.extendedErrorOption, length >= 2 {
+                errors.append(ExtendedError(rawValue: value.prefix(2).reduce(0) { $0 << 8 | UInt16($1) }))
+            }
+            rest = rest.dropFirst(length)
+        }
+        return errors
     }
 
     private mutating func question() throws(DNSFormatError) -> Question {

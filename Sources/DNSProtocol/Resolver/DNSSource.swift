@@ -6,11 +6,13 @@ package enum DNSSource: Hashable, Sendable, CustomStringConvertible {
     case system
     /// A server over UDP, and TCP when an answer does not fit.
     case server(IPAddress, port: Int)
+    /// DNS over TLS (RFC 7858) at an address that needs no lookup; `host` is the name in the certificate.
+    case tls(host: String, address: IPAddress, port: Int)
     /// DNS over HTTPS (RFC 8484) at an address that needs no lookup; `host` is the name in the certificate.
     case https(host: String, address: IPAddress, port: Int, path: String)
 
-    /// Reads `system`, `8.8.8.8`, `8.8.8.8:5353`, `[2001:db8::1]:53`, `2001:db8::1`, `https://1.1.1.1/dns-query` or
-    /// `https://dns.google@8.8.8.8/dns-query`.
+    /// Reads `system`, `8.8.8.8`, `8.8.8.8:5353`, `[2001:db8::1]:53`, `2001:db8::1`, `tls://1.1.1.1`,
+    /// `tls://dns.google@8.8.8.8:853`, `https://1.1.1.1/dns-query` or `https://dns.google@8.8.8.8/dns-query`.
     ///
     /// Throws a sentence that says what is wrong and what is expected.
     package init(_ text: String) throws(DNSSourceError) {
@@ -18,12 +20,14 @@ package enum DNSSource: Hashable, Sendable, CustomStringConvertible {
             self = .system
         } else if text.lowercased().hasPrefix("https://") {
             self = try Self.https(text)
+        } else if text.lowercased().hasPrefix("tls://") {
+            self = try Self.tls(text)
         } else if let (address, port) = Self.endpoint(text, defaultPort: 53) {
             self = .server(address, port: port)
         } else {
             throw DNSSourceError(
                 "\"\(text)\" is not a DNS source: expected system, an address such as 8.8.8.8 or [2001:db8::1]:53, "
-                    + "or https://1.1.1.1/dns-query"
+                    + "tls://1.1.1.1 or https://1.1.1.1/dns-query"
             )
         }
     }
@@ -31,22 +35,47 @@ package enum DNSSource: Hashable, Sendable, CustomStringConvertible {
     private static func https(_ text: String) throws(DNSSourceError) -> DNSSource {
         let rest = text.dropFirst("https://".count)
         let slash = rest.firstIndex(of: "/") ?? rest.endIndex
-        let authority = rest[..<slash]
         let path = slash == rest.endIndex ? "/dns-query" : String(rest[slash...])
-        let parts = authority.split(separator: "@", omittingEmptySubsequences: false)
-        guard parts.count <= 2, let last = parts.last,
-            let (address, port) = self.endpoint(String(last), defaultPort: 443)
-        else {
+        guard let (host, address, port) = try self.authority(rest[..<slash], in: text, defaultPort: 443) else {
             throw DNSSourceError(
                 "\"\(text)\" needs a literal address, since names cannot be resolved before DNS works: write "
                     + "https://1.1.1.1/dns-query or https://dns.google@8.8.8.8/dns-query"
             )
         }
+        return .https(host: host, address: address, port: port, path: path)
+    }
+
+    private static func tls(_ text: String) throws(DNSSourceError) -> DNSSource {
+        let rest = text.dropFirst("tls://".count)
+        guard let (host, address, port) = try self.authority(rest, in: text, defaultPort: 853) else {
+            throw DNSSourceError(
+                "\"\(text)\" needs a literal address, since names cannot be resolved before DNS works: write "
+                    + "tls://1.1.1.1 or tls://dns.google@8.8.8.8"
+            )
+        }
+        guard host == "\(address)" || IPAddress(host) == nil else {
+            throw DNSSourceError("\"\(text)\" has another address before the @, where the certificate's name belongs")
+        }
+        return .tls(host: host, address: address, port: port)
+    }
+
+    /// `1.1.1.1`, `dns.google@8.8.8.8:443`; nil where there is no literal address.
+    private static func authority(
+        _ authority: Substring,
+        in text: String,
+        defaultPort: Int
+    ) throws(DNSSourceError) -> (host: String, IPAddress, port: Int)? {
+        let parts = authority.split(separator: "@", omittingEmptySubsequences: false)
+        guard parts.count <= 2, let last = parts.last,
+            let (address, port) = self.endpoint(String(last), defaultPort: defaultPort)
+        else {
+            return nil
+        }
         let host = parts.count == 2 ? String(parts[0]) : "\(address)"
         guard !host.isEmpty else {
             throw DNSSourceError("\"\(text)\" has an empty name before the @")
         }
-        return .https(host: host, address: address, port: port, path: path)
+        return (host, address, port)
     }
 
     private static func endpoint(_ text: String, defaultPort: Int) -> (IPAddress, Int)? {
@@ -77,14 +106,22 @@ package enum DNSSource: Hashable, Sendable, CustomStringConvertible {
         switch self {
         case .system:
             "system"
-        case .server(let address, 53):
-            "\(address)"
         case .server(let address, let port):
-            address.isIPv6 ? "[\(address)]:\(port)" : "\(address):\(port)"
+            Self.place(address, port, defaultPort: 53)
+        case .tls(let host, let address, let port):
+            "tls://\(Self.prefix(host, address))\(Self.place(address, port, defaultPort: 853))"
         case .https(let host, let address, let port, let path):
-            "https://\(host == "\(address)" ? "" : "\(host)@")"
-                + (port == 443 ? "\(address)" : address.isIPv6 ? "[\(address)]:\(port)" : "\(address):\(port)") + path
+            "https://\(Self.prefix(host, address))\(Self.place(address, port, defaultPort: 443))\(path)"
         }
+    }
+
+    private static func prefix(_ host: String, _ address: IPAddress) -> String {
+        host == "\(address)" ? "" : "\(host)@"
+    }
+
+    private static func place(_ address: IPAddress, _ port: Int, defaultPort: Int) -> String {
+        let isDefault = port == defaultPort
+        return isDefault ? "\(address)" : address.isIPv6 ? "[\(address)]:\(port)" : "\(address):\(port)"
     }
 }
 

@@ -3,8 +3,10 @@ package enum Interpretation: Sendable, Hashable {
     case records([RecordData], timeToLive: UInt32)
     case noData(timeToLive: UInt32)
     case noSuchName(timeToLive: UInt32)
-    /// The source could not answer; the text is for people: `SERVFAIL`, `lame`, `garbage`.
-    case failed(String)
+    /// The name is another name for this one, of which the source says nothing: ask it for that.
+    case alias(DomainName, timeToLive: UInt32)
+    /// The source could not answer.
+    case failed(SourceFailure)
     /// The server does not understand EDNS: ask again without.
     case rejectsEDNS
     case truncated
@@ -31,7 +33,7 @@ package enum Interpretation: Sendable, Hashable {
         }
         // Servers that reject a query as malformed may leave the question out.
         if message.questions.isEmpty, message.code == .formatError || message.code == .notImplemented {
-            self = sentEDNS ? .rejectsEDNS : .failed(message.code.description)
+            self = sentEDNS ? .rejectsEDNS : .failed(.code(message.code))
             return
         }
         guard message.questions.count == 1, message.questions[0].type == question.type,
@@ -51,10 +53,10 @@ package enum Interpretation: Sendable, Hashable {
         case .noError, .noSuchName:
             break
         case .formatError, .notImplemented, .badVersion:
-            self = sentEDNS && !message.hasEDNS ? .rejectsEDNS : .failed(message.code.description)
+            self = sentEDNS && !message.hasEDNS ? .rejectsEDNS : .failed(.code(message.code, message.reason))
             return
         default:
-            self = .failed(message.code.description)
+            self = .failed(.code(message.code, message.reason))
             return
         }
         if message.isTruncated {
@@ -62,17 +64,22 @@ package enum Interpretation: Sendable, Hashable {
             return
         }
         guard let (owner, aliasTTL) = Self.follow(from: question.name, in: message.answers) else {
-            self = .failed("CNAME loop")
+            self = .failed(.aliasLoop)
             return
         }
         let matching = message.answers.filter { $0.type == question.type && $0.name == owner }
         if !matching.isEmpty {
             let timeToLive = matching.reduce(aliasTTL) { min($0, $1.timeToLive) }
             self = .records(matching.map(\.data), timeToLive: timeToLive)
+        } else if let policy = message.extendedErrors.first(where: \.isPolicy) {
+            // A filter speaks, and says so: no word about the name.
+            self = .failed(.code(message.code, policy))
         } else if message.code == .noSuchName {
             self = .noSuchName(timeToLive: Self.negativeTTL(message))
+        } else if owner != question.name, !message.authorities.contains(where: { $0.type == .soa }) {
+            self = .alias(owner, timeToLive: aliasTTL)
         } else if Self.isReferral(message) {
-            self = .failed("lame")
+            self = .failed(.lame)
         } else {
             self = .noData(timeToLive: Self.negativeTTL(message))
         }
@@ -113,5 +120,73 @@ package enum Interpretation: Sendable, Hashable {
             }
         }
         return self.negativeDefault
+    }
+}
+
+extension DNSMessage {
+    /// Of several reasons, the one that tells most: that validation failed.
+    fileprivate var reason: ExtendedError? {
+        self.extendedErrors.first(where: \.isBogus) ?? self.extendedErrors.first { $0.rawValue != 0 }
+    }
+}
+
+extension Interpretation {
+    /// The word for observations: `3 records`, `NXDOMAIN`, `no data`, `SERVFAIL`.
+    package var summary: String {
+        switch self {
+        case .records(let records, _): records.count == 1 ? "1 record" : "\(records.count) records"
+        case .noData: "no data"
+        case .noSuchName: "NXDOMAIN"
+        case .alias(let target, _): "alias of \(target.key)"
+        case .failed(let failure): failure.description
+        case .rejectsEDNS: "FORMERR"
+        case .truncated: "truncated"
+        case .otherCase: "case not repeated"
+        }
+    }
+
+    /// Whether it answers the question, in the affirmative or not.
+    package var isUsable: Bool {
+        self.hasRecords || self.isNegative
+    }
+
+    package var hasRecords: Bool {
+        switch self {
+        case .records: true
+        case .noData, .noSuchName, .alias, .failed, .rejectsEDNS, .truncated, .otherCase: false
+        }
+    }
+
+    package var isNegative: Bool {
+        switch self {
+        case .noData, .noSuchName: true
+        case .records, .alias, .failed, .rejectsEDNS, .truncated, .otherCase: false
+        }
+    }
+
+    package var isNoData: Bool {
+        switch self {
+        case .noData: true
+        case .records, .noSuchName, .alias, .failed, .rejectsEDNS, .truncated, .otherCase: false
+        }
+    }
+
+    /// Why there is no answer; nil where there is one, and for what is only a step on the way to it.
+    package var failure: SourceFailure? {
+        switch self {
+        case .failed(let failure): failure
+        case .records, .noData, .noSuchName, .alias, .rejectsEDNS, .truncated, .otherCase: nil
+        }
+    }
+
+    /// The same answer, kept no longer than the alias that led to it.
+    package func limited(to timeToLive: UInt32) -> Interpretation {
+        switch self {
+        case .records(let records, let own): .records(records, timeToLive: min(own, timeToLive))
+        case .noData(let own): .noData(timeToLive: min(own, timeToLive))
+        case .noSuchName(let own): .noSuchName(timeToLive: min(own, timeToLive))
+        case .alias(let target, let own): .alias(target, timeToLive: min(own, timeToLive))
+        case .failed, .rejectsEDNS, .truncated, .otherCase: self
+        }
     }
 }

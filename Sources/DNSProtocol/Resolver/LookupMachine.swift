@@ -55,7 +55,7 @@ package struct LookupMachine: Sendable {
             return self.finish(.answer(index, interpretation))
         case .noData, .noSuchName:
             return self.receiveNegative(index, interpretation)
-        case .failed, .rejectsEDNS, .truncated, .otherCase:
+        case .alias, .failed, .rejectsEDNS, .truncated, .otherCase:
             return self.goOn()
         }
     }
@@ -102,34 +102,5 @@ package struct LookupMachine: Sendable {
     private mutating func finish(_ verdict: Verdict) -> [Action] {
         self.isFinished = true
         return [.finish(verdict)]
-    }
-}
-
-extension Interpretation {
-    /// The word for observations: `3 records`, `NXDOMAIN`, `no data`, `SERVFAIL`.
-    package var summary: String {
-        switch self {
-        case .records(let records, _): records.count == 1 ? "1 record" : "\(records.count) records"
-        case .noData: "no data"
-        case .noSuchName: "NXDOMAIN"
-        case .failed(let text): text
-        case .rejectsEDNS: "FORMERR"
-        case .truncated: "truncated"
-        case .otherCase: "case not repeated"
-        }
-    }
-
-    package var isUsable: Bool {
-        switch self {
-        case .records, .noData, .noSuchName: true
-        case .failed, .rejectsEDNS, .truncated, .otherCase: false
-        }
-    }
-
-    fileprivate var isNoData: Bool {
-        switch self {
-        case .noData: true
-        case .records, .noSuchName, .failed, .rejectsEDNS, .truncated, .otherCase: false
-        }
     }
 }

@@ -90,26 +90,6 @@ private final class AnswerHandler: ChannelInboundHandler {
     }
 }
 
-extension TransportFailure {
-    /// Translates what NIO and the system say.
-    init(_ error: any Error) {
-        switch error {
-        case let failure as TransportFailure:
-            self = failure
-        case let error as IOError where error.errnoCode == connectionRefused:
-            self = .portClosed
-        case let error as IOError:
-            self = .unreachable("unreachable (errno \(error.errnoCode))")
-        case ChannelError.connectTimeout:
-            self = .timeout
-        case let error as NIOConnectionError:
-            self = error.connectionErrors.first.map { TransportFailure($0.error) } ?? .connectionLost
-        default:
-            self = .connectionLost
-        }
-    }
-}
-
 extension Duration {
     var nanoseconds: Int64 {
         let (seconds, attoseconds) = self.components

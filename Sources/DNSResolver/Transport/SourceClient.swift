@@ -1,102 +1,130 @@
 import DNSProtocol
 import MailModel
 import NIOCore
-import NIOPosix
-
-#if canImport(Glibc)
-    import Glibc
-#elseif canImport(Musl)
-    import Musl
-#endif
-
-let connectionRefused = ECONNREFUSED
 
 /// Asks one source one question: UDP with EDNS, without EDNS where that is not understood, TCP where it does not fit.
 struct SourceClient: Sendable {
-    /// What a source said, and how it was brought to say it.
-    struct Answer: Sendable {
-        var interpretation: Interpretation
-        /// The message as received; nil when there was none.
-        var bytes: [UInt8]?
-        var message: DNSMessage?
-        /// The source says that it validated the answer; worth something only where it is trusted.
-        var isAuthenticated = false
-        /// Where the aliases of the answer end; nil where there were none.
-        var canonicalName: DomainName?
-        /// `udp`, `tcp` or `https`.
-        var transport: String
-        var elapsed: Duration
-        /// The source answered only without EDNS.
-        var withoutEDNS = false
+    /// How a question is put.
+    struct Manner: Sendable {
+        var edns = true
+        /// Asks for what does not validate, too.
+        var checkingDisabled = false
+        /// The time that the source has, all its aliases together.
+        var timeout: Duration
     }
+
+    /// The most aliases that are followed by asking again; those within one answer are counted there.
+    private static let aliasLimit = 8
 
     let group: any EventLoopGroup
     let https: DNSOverHTTPSTransport?
+    let encrypted: EncryptedServers
 
-    /// Asks a server or an HTTPS source; never throws, since not answering is an answer to be recorded.
-    func ask(_ question: Question, of source: DNSSource, edns: Bool, timeout: Duration) async -> Answer {
-        let clock = ContinuousClock()
-        let start = clock.now
-        var answer: Answer
+    init(group: any EventLoopGroup, https: DNSOverHTTPSTransport?, trustRootsFile: String?) {
+        self.group = group
+        self.https = https
+        self.encrypted = EncryptedServers(group: group, trustRootsFile: trustRootsFile)
+    }
+
+    /// Asks a server or an encrypted source; never throws, since not answering is an answer to be recorded.
+    func ask(_ question: Question, of source: DNSSource, _ manner: Manner) async -> SourceAnswer {
+        let start = ContinuousClock.now
+        var answer = await self.askOnce(question, of: source, manner)
+        var aliases = 0
+        // Whoever says only that the name is another one is asked for that: the same source, since others may differ.
+        while case .alias(let target, let timeToLive) = answer.interpretation {
+            var rest = manner
+            rest.timeout = manner.timeout - (.now - start)
+            rest.edns = manner.edns && !answer.withoutEDNS
+            aliases += 1
+            guard aliases <= Self.aliasLimit, rest.timeout > .zero else {
+                answer.interpretation = .failed(rest.timeout > .zero ? .aliasLoop : .silence)
+                break
+            }
+            let next = await self.askOnce(Question(question.type, target), of: source, rest)
+            answer = answer.followed(by: next, at: target, for: timeToLive)
+        }
+        answer.elapsed = .now - start
+        return answer
+    }
+
+    private func askOnce(_ question: Question, of source: DNSSource, _ manner: Manner) async -> SourceAnswer {
         switch source {
         case .system:
             preconditionFailure("the system source is expanded to its servers before it is asked")
         case .server(let address, let port):
-            answer = await self.askServer(question, address, port, edns: edns, timeout: timeout)
+            await self.askServer(question, address, port, manner)
+        case .tls(let host, let address, let port):
+            await self.askEncrypted(question, source, host, address, port, manner)
         case .https(let host, let address, let port, let path):
-            let authority = port == 443 ? bracketed(host) : "\(bracketed(host)):\(port)"
-            let url = "https://\(authority)\(path)"
-            answer = await self.askHTTPS(question, url: url, address, timeout: timeout)
+            await self.askHTTPS(
+                question,
+                url: "https://\(bracketed(host))\(port == 443 ? "" : ":\(port)")\(path)",
+                address,
+                manner
+            )
         }
-        answer.elapsed = clock.now - start
-        return answer
     }
+}
 
+// MARK: - Plain servers
+
+extension SourceClient {
     private func askServer(
         _ question: Question,
         _ address: IPAddress,
         _ port: Int,
-        edns: Bool,
-        timeout: Duration
-    ) async -> Answer {
+        _ manner: Manner
+    ) async -> SourceAnswer {
         guard let server = try? SocketAddress(ipAddress: "\(address)", port: port) else {
-            return .failure("unusable address")
+            return .failure(.transport("unusable address"))
         }
         let exchange = DatagramExchange(group: self.group, server: server)
         // A server that drops queries with EDNS gets the second half of the time to answer one without.
-        let first = await self.askDatagram(question, exchange, edns: edns, timeout: edns ? timeout / 2 : timeout)
-        var answer = first
-        if edns, first.interpretation == .rejectsEDNS || first.interpretation == .failed("no answer") {
-            answer = await self.askDatagram(question, exchange, edns: false, timeout: timeout / 2)
-            answer.withoutEDNS = answer.interpretation.isUsable
+        var first = manner
+        first.timeout = manner.edns ? manner.timeout / 2 : manner.timeout
+        var answer = await self.askDatagram(question, exchange, first)
+        if manner.edns, answer.interpretation == .rejectsEDNS || answer.interpretation == .failed(.silence) {
+            var plain = first
+            plain.edns = false
+            answer = await self.askDatagram(question, exchange, plain)
+            // Whatever it says to that, truncated or not, it says it without EDNS only.
+            answer.withoutEDNS = answer.message != nil
         }
         let reason = answer.interpretation
         guard reason == .truncated || reason == .otherCase else {
             return answer
         }
+        var last = manner
+        last.edns = manner.edns && !answer.withoutEDNS
         let stream = StreamExchange(group: self.group, server: server)
-        let usesEDNS = edns && !answer.withoutEDNS
-        return await self.askStream(question, stream, because: reason.summary, edns: usesEDNS, timeout: timeout)
+        var whole = await self.askStream(question, stream, because: reason.summary, last)
+        if whole.interpretation == .rejectsEDNS {
+            last.edns = false
+            whole = await self.askStream(question, stream, because: reason.summary, last)
+            whole.withoutEDNS = whole.message != nil
+        }
+        whole.withoutEDNS = whole.withoutEDNS || answer.withoutEDNS
+        return whole
     }
 
     private func askDatagram(
         _ question: Question,
         _ exchange: DatagramExchange,
-        edns: Bool,
-        timeout: Duration
-    ) async -> Answer {
+        _ manner: Manner
+    ) async -> SourceAnswer {
         let id = UInt16.random(in: .min ... .max)
         let name = QueryEncoder.mixCase(question.name, chance: .random(in: .min ... .max))
         let asked = Question(question.type, name)
         do {
             let bytes = try await exchange.ask(
-                QueryEncoder.encode(asked, id: id, edns: edns),
-                timeout: timeout,
-                accepts: { Answer.reading($0, to: asked, id: id, sentEDNS: edns, over: "udp") != nil }
+                QueryEncoder.encode(asked, id: id, manner.options),
+                timeout: manner.timeout,
+                accepts: { SourceAnswer.reading($0, to: asked, id: id, sentEDNS: manner.edns, over: .udp) != nil }
             )
-            return Answer.reading(bytes, to: asked, id: id, sentEDNS: edns, over: "udp") ?? .failure("garbage")
+            return .reading(bytes, to: asked, id: id, sentEDNS: manner.edns, over: .udp) ?? .failure(.garbage)
         } catch {
-            return .failure(error.summary(after: timeout))
+            return .failure(error.failure())
         }
     }
 
@@ -104,78 +132,79 @@ struct SourceClient: Sendable {
         _ question: Question,
         _ exchange: StreamExchange,
         because reason: String,
-        edns: Bool,
-        timeout: Duration
-    ) async -> Answer {
+        _ manner: Manner
+    ) async -> SourceAnswer {
         let id = UInt16.random(in: .min ... .max)
         do {
-            let query = QueryEncoder.encode(question, id: id, edns: edns)
-            let bytes = try await exchange.ask(query, timeout: timeout)
-            let answer = Answer.reading(bytes, to: question, id: id, sentEDNS: edns, over: "tcp")
+            let query = QueryEncoder.encode(question, id: id, manner.options)
+            let bytes = try await exchange.ask(query, timeout: manner.timeout)
+            let answer = SourceAnswer.reading(bytes, to: question, id: id, sentEDNS: manner.edns, over: .tcp)
             guard let answer, answer.interpretation != .truncated else {
-                return .failure("garbage over TCP", transport: "tcp")
+                return .failure(.transport("garbage over TCP"), .tcp)
             }
             return answer
         } catch {
-            return .failure("\(reason), TCP: \(error.summary(after: timeout))", transport: "tcp")
-        }
-    }
-
-    private func askHTTPS(_ question: Question, url: String, _ address: IPAddress, timeout: Duration) async -> Answer {
-        guard let https else {
-            return .failure("DNS over HTTPS is not available", transport: "https")
-        }
-        let request = DNSOverHTTPSRequest(
-            url: url,
-            address: address,
-            body: QueryEncoder.encode(question, id: 0, edns: true),
-            timeout: timeout
-        )
-        do {
-            let bytes = try await https(request)
-            return Answer.reading(bytes, to: question, id: 0, sentEDNS: true, over: "https")
-                ?? .failure("garbage", transport: "https")
-        } catch {
-            return .failure("\(error)", transport: "https")
+            return .failure(error.failure(because: reason), .tcp)
         }
     }
 }
 
-extension SourceClient.Answer {
-    static func failure(_ text: String, transport: String = "udp") -> Self {
-        Self(interpretation: .failed(text), bytes: nil, message: nil, transport: transport, elapsed: .zero)
+// MARK: - Encrypted servers
+
+extension SourceClient {
+    private func askEncrypted(
+        _ question: Question,
+        _ source: DNSSource,
+        _ host: String,
+        _ address: IPAddress,
+        _ port: Int,
+        _ manner: Manner
+    ) async -> SourceAnswer {
+        var manner = manner
+        manner.edns = true
+        do {
+            let server = try self.encrypted.server(source, host, address, port)
+            let query = QueryEncoder.encode(question, id: 0, manner.paddedOptions)
+            let bytes = try await server.ask(query, timeout: manner.timeout)
+            return .reading([0, 0] + bytes.dropFirst(2), to: question, id: 0, sentEDNS: true, over: .tls)?.whole
+                ?? .failure(.garbage, .tls)
+        } catch {
+            return .failure(error.failure(), .tls)
+        }
     }
 
-    /// Decodes an answer; nil when it does not answer this question.
-    ///
-    /// Octets that cannot be decoded but begin with our identifier are the source's own garbage; others may be forged.
-    static func reading(
-        _ bytes: [UInt8],
-        to question: Question,
-        id: UInt16,
-        sentEDNS: Bool,
-        over transport: String
-    ) -> Self? {
-        do {
-            let message = try MessageDecoder.decode(bytes)
-            // Only UDP can be forged from afar, so that only there the case matters.
-            let asked = transport == "udp" ? question : message.question(equalTo: question)
-            guard let interpretation = Interpretation(message, to: asked, id: id, sentEDNS: sentEDNS) else {
-                return nil
-            }
-            return Self(
-                interpretation: interpretation,
-                bytes: bytes,
-                message: message,
-                isAuthenticated: message.isAuthenticated,
-                canonicalName: Interpretation.canonicalName(of: question.name, in: message),
-                transport: transport,
-                elapsed: .zero
-            )
-        } catch {
-            let isOurs = bytes.count >= 2 && UInt16(bytes[0]) << 8 | UInt16(bytes[1]) == id
-            return isOurs || transport != "udp" ? .failure("garbage", transport: transport) : nil
+    private func askHTTPS(
+        _ question: Question,
+        url: String,
+        _ address: IPAddress,
+        _ manner: Manner
+    ) async -> SourceAnswer {
+        guard let https else {
+            return .failure(.transport("DNS over HTTPS is not available"), .https)
         }
+        let request = DNSOverHTTPSRequest(
+            url: url,
+            address: address,
+            body: QueryEncoder.encode(question, id: 0, manner.paddedOptions),
+            timeout: manner.timeout
+        )
+        do {
+            let bytes = try await https(request)
+            return .reading(bytes, to: question, id: 0, sentEDNS: true, over: .https)?.whole
+                ?? .failure(.garbage, .https)
+        } catch {
+            return .failure(.transport("\(error)"), .https)
+        }
+    }
+}
+
+extension SourceClient.Manner {
+    fileprivate var options: QueryEncoder.Options {
+        .init(edns: self.edns, checkingDisabled: self.checkingDisabled)
+    }
+
+    fileprivate var paddedOptions: QueryEncoder.Options {
+        .init(edns: true, checkingDisabled: self.checkingDisabled, isPadded: true)
     }
 }
 

@@ -1,3 +1,14 @@
+import DNSProtocol
+import NIOCore
+import NIOPosix
+import NIOSSL
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 /// Why one exchange with one source brought no message.
 enum TransportFailure: Error, Hashable, Sendable {
     case timeout
@@ -7,17 +18,52 @@ enum TransportFailure: Error, Hashable, Sendable {
     case unreachable(String)
     /// A TCP peer closed before the whole answer was there.
     case connectionLost
+    /// The server could not prove its name, or speaks no TLS.
+    case handshake(String)
+    /// More questions are under way than one server is asked at a time.
+    case busy
     /// A DNS over HTTPS request failed; the text is safe for records.
     case https(String)
 
-    /// The word for observations.
-    func summary(after elapsed: Duration) -> String {
+    /// The failure as one of the source; `reason` says why this transport was tried at all.
+    func failure(because reason: String? = nil, over transport: String = "TCP") -> SourceFailure {
+        guard let reason else {
+            return self == .timeout ? .silence : .transport(self.text)
+        }
+        return .transport("\(reason), \(transport): \(self.text)")
+    }
+
+    private var text: String {
         switch self {
         case .timeout: "no answer"
         case .portClosed: "port closed"
-        case .unreachable(let text): text
         case .connectionLost: "connection lost"
-        case .https(let text): text
+        case .busy: "too many questions at a time"
+        case .unreachable(let text), .handshake(let text), .https(let text): text
+        }
+    }
+}
+
+extension TransportFailure {
+    /// Translates what NIO and the system say.
+    init(_ error: any Error) {
+        switch error {
+        case let failure as TransportFailure:
+            self = failure
+        case let error as IOError where error.errnoCode == ECONNREFUSED:
+            self = .portClosed
+        case let error as IOError:
+            self = .unreachable("unreachable (errno \(error.errnoCode))")
+        case ChannelError.connectTimeout:
+            self = .timeout
+        case let error as NIOSSLExtraError where error == .failedToValidateHostname:
+            self = .handshake("the certificate is for another name")
+        case is NIOSSLError, is BoringSSLError, is NIOSSLExtraError:
+            self = .handshake("TLS: \(error)")
+        case let error as NIOConnectionError:
+            self = error.connectionErrors.first.map { TransportFailure($0.error) } ?? .connectionLost
+        default:
+            self = .connectionLost
         }
     }
 }

@@ -44,11 +44,10 @@ package final class GatewayService: Sendable {
         var stored = MessageStore.Configuration(directory: configuration.dataDirectory)
         stored.keepContent = configuration.keepsContent
         self.store = try MessageStore.open(stored, logger: logger.labelled("store"))
-        let environment = SystemEnvironment.current
         self.http = CurlClient(
             configuration: .init(
                 userAgent: "Hikyaku/\(Self.version)",
-                trustRootsFile: environment["SSL_CERT_FILE"] ?? environment["CURL_CA_BUNDLE"],
+                trustRootsFile: ResolverFactory.trustRootsFile,
                 allowedNetworks: configuration.limits.apiNetworks
                     + Self.networksOfSources(configuration.dns)
             ),
@@ -56,7 +55,7 @@ package final class GatewayService: Sendable {
         )
         self.client = SMTPClient(group: self.group, logger: logger.labelled("smtp-client"))
         self.resolver = ResolverChain(
-            configuration: ResolverFactory.configuration(configuration.dns),
+            configuration: ResolverFactory.configuration(configuration.dns, trustRootsFile: ResolverFactory.trustRootsFile),
             group: self.group,
             https: ResolverFactory.transport(over: self.http),
             archive: self.store,

@@ -10,7 +10,7 @@ import struct NIOCore.ByteBuffer
 
 /// Builds the resolver chain; DNS over HTTPS goes through the same transport as the APIs.
 enum ResolverFactory {
-    static func configuration(_ settings: DNSSettings) -> ResolverConfiguration {
+    static func configuration(_ settings: DNSSettings, trustRootsFile: String?) -> ResolverConfiguration {
         ResolverConfiguration(
             sources: settings.sources,
             resolvConfPath: settings.resolvConf,
@@ -20,8 +20,15 @@ enum ResolverFactory {
             serveStale: settings.serveStale,
             believesLoneNegative: settings.believesLoneNegative,
             trustedAddresses: settings.trustedAddresses,
-            hosts: settings.hosts
+            hosts: settings.hosts,
+            trustRootsFile: trustRootsFile
         )
+    }
+
+    /// Certificates that are trusted beside the system's, as other programs are told of them, too.
+    static var trustRootsFile: String? {
+        let environment = SystemEnvironment.current
+        return environment["SSL_CERT_FILE"] ?? environment["CURL_CA_BUNDLE"]
     }
 
     static func transport(over client: any HTTPClient) -> DNSOverHTTPSTransport {

@@ -16,7 +16,7 @@ extension SourceReport {
             logger: logger
         )
         let resolver = ResolverChain(
-            configuration: ResolverFactory.configuration(configuration.dns),
+            configuration: ResolverFactory.configuration(configuration.dns, trustRootsFile: ResolverFactory.trustRootsFile),
             group: MultiThreadedEventLoopGroup.singleton,
             https: ResolverFactory.transport(over: http),
             archive: nil,

@@ -170,7 +170,7 @@ struct ConfigurationMistakesTests {
             "a DNS source that is none",
             "dns:\n  sources: [system, google]",
             "hikyaku.yaml:2: dns.sources: \"google\" is not a DNS source: expected system, an address such as 8.8.8.8 or "
-                + "[2001:db8::1]:53, or https://1.1.1.1/dns-query"
+                + "[2001:db8::1]:53, tls://1.1.1.1 or https://1.1.1.1/dns-query"
         ),
         Mistake(
             "no DNS source",

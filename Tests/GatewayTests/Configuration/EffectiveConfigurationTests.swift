@@ -77,6 +77,7 @@ struct EffectiveConfigurationTests {
           head-start: 301ms
           serve-stale: 8d
           believe-lone-negative: true
+          trust-ad: ["192.0.2.53"]
           hosts:
             a.example.org: ["192.0.2.1", "2001:db8::1"]
 
