@@ -4,8 +4,21 @@ import MailModel
 extension ResolverChain {
     private enum Event: Sendable {
         case answer(Int, SourceAnswer)
-        case headStartElapsed
+        case unchecked(Int, SourceAnswer)
+        case headStartElapsed(Int)
         case deadline
+    }
+
+    /// One lookup while it runs.
+    private struct Course {
+        let question: Question
+        let sources: [DNSSource]
+        let sink: AsyncStream<Event>.Continuation
+        var machine: LookupMachine
+        var answers: [Int: SourceAnswer] = [:]
+        var pending: [Int: ContinuousClock.Instant] = [:]
+        var foundBogus: Set<Int> = []
+        var timers: [Task<Void, Never>] = []
     }
 
     /// Drives the lookup machine with real sources.
@@ -14,62 +27,66 @@ extension ResolverChain {
     /// does not wait for a silent one again, for as long as a single source may take and no longer.
     func ask(_ question: Question, confirmsNegative: Bool) async -> Finding {
         let sources = self.health.ordered(self.sources(for: question))
-        let confirms = confirmsNegative && !self.configuration.believesLoneNegative
-        var machine = LookupMachine(sourceCount: sources.count, confirmsNegative: confirms)
-        var story: [Int: SourceObservation] = [:]
-        var answers: [Int: KnownAnswer] = [:]
-        var pending: [Int: ContinuousClock.Instant] = [:]
         let (events, sink) = AsyncStream.makeStream(of: Event.self)
-        var timers = [Self.after(self.configuration.lookupTimeout, .deadline, to: sink)]
-        defer { timers.forEach { $0.cancel() } }
-        var verdict = self.obey(machine.start(), question, sources, &pending, &timers, sink)
+        var course = Course(
+            question: question,
+            sources: sources,
+            sink: sink,
+            machine: LookupMachine(sources: sources.map(self.traits), rule: self.rule(confirmsNegative))
+        )
+        course.timers.append(Self.after(self.configuration.lookupTimeout, .deadline, to: sink))
+        defer { course.timers.forEach { $0.cancel() } }
+        var verdict = self.obey(course.machine.start(), &course)
         var arrivals = events.makeAsyncIterator()
         while verdict == nil, let event = await arrivals.next() {
-            let actions: [LookupMachine.Action]
-            switch event {
-            case .answer(let index, let answer):
-                pending[index] = nil
-                answers[index] = KnownAnswer(answer, from: sources[index], self.configuration)
-                story[index] = .told(question, by: sources[index], answer)
-                actions = machine.answered(index, answer.interpretation)
-            case .headStartElapsed:
-                actions = machine.headStartElapsed()
-            case .deadline:
-                actions = machine.deadlineReached()
+            verdict = self.obey(self.note(event, &course), &course)
+        }
+        return self.conclude(verdict ?? .unavailable, course)
+    }
+
+    private func note(_ event: Event, _ course: inout Course) -> [LookupMachine.Action] {
+        switch event {
+        case .answer(let index, let answer):
+            course.pending[index] = nil
+            course.answers[index] = answer
+            return course.machine.answered(
+                index,
+                answer.interpretation,
+                isAuthenticated: answer.isAuthenticated
+            )
+        case .unchecked(let index, let answer):
+            let isBogus = answer.interpretation.isUsable
+            if isBogus {
+                course.foundBogus.insert(index)
             }
-            verdict = self.obey(actions, question, sources, &pending, &timers, sink)
+            return course.machine.checked(index, isBogus: isBogus)
+        case .headStartElapsed(let index):
+            return course.machine.headStartElapsed(index)
+        case .deadline:
+            return course.machine.deadlineReached()
         }
-        for (index, askedAt) in pending {
-            story[index] = .silent(question, sources[index], for: .now - askedAt)
-        }
-        let observations = self.emptySystem(question) + story.sorted { $0.key < $1.key }.map(\.value)
-        return Finding(answer: verdict?.index.flatMap { answers[$0] }, observations: observations)
     }
 
     /// Does what the machine wants; gives the verdict once there is one.
-    private func obey(
-        _ actions: [LookupMachine.Action],
-        _ question: Question,
-        _ sources: [DNSSource],
-        _ pending: inout [Int: ContinuousClock.Instant],
-        _ timers: inout [Task<Void, Never>],
-        _ sink: AsyncStream<Event>.Continuation
-    ) -> LookupMachine.Verdict? {
+    private func obey(_ actions: [LookupMachine.Action], _ course: inout Course) -> LookupMachine.Verdict? {
         for action in actions {
+            let (question, sink) = (course.question, course.sink)
             switch action {
             case .ask(let index):
-                let source = sources[index]
-                pending[index] = .now
+                let source = course.sources[index]
+                course.pending[index] = .now
                 Task {
                     let answer = await self.ask(question, of: source)
-                    self.health.record(answer, of: source)
                     if answer.interpretation.hasRecords {
                         answer.parts.forEach { self.remember($0.question, $0.bytes, from: source) }
                     }
                     sink.yield(.answer(index, answer))
                 }
-            case .armHeadStart:
-                timers.append(Self.after(self.configuration.headStart, .headStartElapsed, to: sink))
+            case .askUnchecked(let index):
+                let source = course.sources[index]
+                Task { sink.yield(.unchecked(index, await self.askUnchecked(question, of: source))) }
+            case .armHeadStart(let index):
+                course.timers.append(Self.after(self.configuration.headStart, .headStartElapsed(index), to: sink))
             case .finish(let verdict):
                 return verdict
             }
@@ -77,6 +94,23 @@ extension ResolverChain {
         return nil
     }
 
+    private static func after(
+        _ duration: Duration,
+        _ event: Event,
+        to sink: AsyncStream<Event>.Continuation
+    ) -> Task<Void, Never> {
+        Task {
+            guard (try? await Task.sleep(for: duration)) != nil else {
+                return  // The lookup was over before.
+            }
+            sink.yield(event)
+        }
+    }
+}
+
+// MARK: - Whom and how
+
+extension ResolverChain {
     /// TLSA records are worth nothing unless validated (RFC 7672 §2.2), so that only sources are asked whose word on it counts,
     /// where there are any: whoever silences them must not get an unvalidated "there is none" believed.
     private func sources(for question: Question) -> [DNSSource] {
@@ -85,12 +119,83 @@ extension ResolverChain {
         return trusted.isEmpty ? all : trusted
     }
 
-    func ask(_ question: Question, of source: DNSSource) async -> SourceAnswer {
-        await self.client.ask(
-            question,
-            of: source,
-            .init(edns: self.health.usesEDNS(source), timeout: self.configuration.sourceTimeout)
+    private func traits(_ source: DNSSource) -> LookupMachine.Source {
+        .init(
+            witness: source.witness,
+            validates: self.health.validates(source),
+            isDoubtful: !self.health.isHealthy(source)
         )
+    }
+
+    private func rule(_ confirmsNegative: Bool) -> LookupMachine.NegativeRule {
+        guard confirmsNegative else {
+            return .first
+        }
+        return self.configuration.isCautious ? .caution : self.configuration.believesLoneNegative ? .first : .agreement
+    }
+
+    /// Asks one source, and remembers how it did.
+    func ask(_ question: Question, of source: DNSSource) async -> SourceAnswer {
+        let manner = SourceClient.Manner(
+            edns: self.health.usesEDNS(source),
+            timeout: self.configuration.sourceTimeout
+        )
+        let answer = await self.client.ask(question, of: source, manner)
+        self.note(self.health.record(answer, to: question, of: source), of: source)
+        return answer
+    }
+
+    /// Asks for what does not validate, too; somebody waits with a good answer in hand, hence not for long.
+    private func askUnchecked(_ question: Question, of source: DNSSource) async -> SourceAnswer {
+        let manner = SourceClient.Manner(
+            edns: self.health.usesEDNS(source),
+            checkingDisabled: true,
+            timeout: min(self.configuration.headStart, self.configuration.sourceTimeout)
+        )
+        return await self.client.ask(question, of: source, manner)
+    }
+}
+
+// MARK: - What came of it
+
+extension ResolverChain {
+    private func conclude(_ verdict: LookupMachine.Verdict, _ course: Course) -> Finding {
+        let denials = course.answers.filter { $0.value.interpretation.isNegative }.map(\.key)
+        var denied: Set<Int> = []
+        if case .answer(let index) = verdict, let answer = course.answers[index] {
+            self.judge(course, except: answer)
+            if answer.interpretation.hasRecords {
+                denied = Set(denials)
+            }
+        }
+        if !denied.isEmpty {
+            denied.forEach { self.health.contradict(course.sources[$0]) }
+            self.announceDisagreement(on: course.question, between: course.answers, course.sources)
+        }
+        var story: [(Int, SourceObservation)] = course.answers.map { index, answer in
+            var observation = SourceObservation.told(course.question, by: course.sources[index], answer)
+            observation.result += course.foundBogus.contains(index) ? " (DNSSEC bogus)" : ""
+            observation.result += denied.contains(index) ? " (contradicted)" : ""
+            return (index, observation)
+        }
+        story += course.pending.map { ($0, .silent(course.question, course.sources[$0], for: .now - $1)) }
+        return Finding(
+            verdict,
+            verdict.index.flatMap { index in
+                course.answers[index].map { KnownAnswer($0, from: course.sources[index], self.configuration) }
+            },
+            self.emptySystem(course.question) + story.sorted { $0.0 < $1.0 }.map(\.1)
+        )
+    }
+
+    /// The answer stands, so that those who could not give one have failed.
+    private func judge(_ course: Course, except answer: SourceAnswer) {
+        for (index, other) in course.answers {
+            if let failure = other.failure, failure.mayBeOfTheName, !course.foundBogus.contains(index) {
+                let source = course.sources[index]
+                self.note(self.health.judge(failure, to: course.question, of: source), of: source)
+            }
+        }
     }
 
     /// What is on record when the operator counts on the system's servers and there is none.
@@ -107,18 +212,5 @@ extension ResolverChain {
                 elapsed: .zero
             )
         ]
-    }
-
-    private static func after(
-        _ duration: Duration,
-        _ event: Event,
-        to sink: AsyncStream<Event>.Continuation
-    ) -> Task<Void, Never> {
-        Task {
-            guard (try? await Task.sleep(for: duration)) != nil else {
-                return  // The lookup was over before.
-            }
-            sink.yield(event)
-        }
     }
 }

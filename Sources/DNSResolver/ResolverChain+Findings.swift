@@ -5,8 +5,8 @@ extension LookupMachine.Verdict {
     /// Whose answer stands; nil when nobody's does.
     var index: Int? {
         switch self {
-        case .answer(let index, _): index
-        case .unavailable: nil
+        case .answer(let index): index
+        case .unavailable, .unconfirmed, .bogus: nil
         }
     }
 }
@@ -43,12 +43,18 @@ extension SourceObservation {
 }
 
 extension ResolverChain.Finding {
-    init(observations: [SourceObservation]) {
-        self.init(answer: nil, observations: observations, staleAge: nil)
+    init(_ verdict: LookupMachine.Verdict, _ answer: KnownAnswer?, _ observations: [SourceObservation]) {
+        self.init(verdict: verdict, answer: answer, observations: observations, staleAge: nil)
     }
 
-    init(answer: KnownAnswer?, observations: [SourceObservation]) {
-        self.init(answer: answer, observations: observations, staleAge: nil)
+    var hasRecords: Bool { self.interpretation?.hasRecords == true }
+    var isNegative: Bool { self.interpretation?.isNegative == true }
+
+    /// This finding, with the story of an earlier one about the same question before its own.
+    func following(_ earlier: Self) -> Self {
+        var finding = self
+        finding.observations = earlier.observations + self.observations
+        return finding
     }
 
     /// The finding as a lookup of one kind of record.
@@ -78,7 +84,14 @@ extension ResolverChain.Finding {
 
     var unavailability: Unavailability {
         let story = self.observations.map { "\($0.source) \($0.result)" }.joined(separator: ", ")
-        return Unavailability("no DNS source could answer (\(story.isEmpty ? "there is none" : story))")
+        switch self.verdict {
+        case .answer, .unavailable:
+            return Unavailability("no DNS source could answer (\(story.isEmpty ? "there is none" : story))")
+        case .unconfirmed:
+            return Unavailability("no second DNS source confirms that there is none (\(story))")
+        case .bogus:
+            return Unavailability("DNSSEC bogus (\(story))")
+        }
     }
 
     private static func address(_ data: RecordData) -> IPAddress? {
@@ -106,16 +119,14 @@ extension ResolverChain.Finding {
         )
     }
 
-    /// Neither family has records: the confirmed answer stands, unless one family could not be asked at all.
-    static func joinedNegative(_ sixes: Self, _ fours: Self, _ confirmed: Self) -> Resolution<IPAddress> {
-        var resolution = confirmed.resolution(Self.address)
-        resolution.observations = fours.observations + sixes.observations + confirmed.observations
-        resolution.isSecure = [sixes, fours, confirmed].allSatisfy { $0.answer?.isSecure == true }
-        if case .records = resolution.lookup {
-            return resolution
-        }
-        if sixes.interpretation == nil || fours.interpretation == nil {
-            var all = confirmed
+    /// Neither family has records, both confirmed, unless one could not be asked at all.
+    static func joinedNegative(_ sixes: Self, _ fours: Self) -> Resolution<IPAddress> {
+        let decisive = fours.isNegative && !sixes.isNegative ? sixes : fours
+        var resolution = decisive.resolution(Self.address)
+        resolution.observations = fours.observations + sixes.observations
+        resolution.isSecure = [sixes, fours].allSatisfy { $0.answer?.isSecure == true }
+        if case .unavailable = resolution.lookup {
+            var all = decisive
             all.observations = resolution.observations
             resolution.lookup = .unavailable(all.unavailability)
         }

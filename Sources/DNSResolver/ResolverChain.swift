@@ -12,6 +12,7 @@ package final class ResolverChain: Resolver {
     private static let failureMemory = Duration.seconds(1)
 
     struct Finding: Sendable {
+        var verdict: LookupMachine.Verdict
         var answer: KnownAnswer?
         var observations: [SourceObservation]
         var staleAge: Duration?
@@ -37,7 +38,8 @@ package final class ResolverChain: Resolver {
     private let cache: AnswerCache
     private let archive: (any AnswerArchive)?
     private let wallTime: @Sendable () -> Timestamp
-    private let logger: Logger
+    let announcements = Announcements()
+    let logger: Logger
     private let state = Mutex(State())
 
     /// Makes a resolver; `https` sends DNS over HTTPS requests, `archive` keeps the last good answers across restarts.
@@ -79,15 +81,18 @@ package final class ResolverChain: Resolver {
         guard let name = DomainName(host) else {
             return .impossibleName(host)
         }
-        async let sixes = self.find(Question(.aaaa, name), confirmsNegative: false)
-        let fours = await self.find(Question(.a, name), confirmsNegative: false)
-        let both = await [fours, sixes]
-        guard !both.contains(where: { $0.interpretation?.hasRecords == true }) else {
-            return Finding.joined(await sixes, fours)
+        async let earlySixes = self.find(Question(.aaaa, name), confirmsNegative: false)
+        var fours = await self.find(Question(.a, name), confirmsNegative: false)
+        var sixes = await earlySixes
+        // An ordinary host has no IPv6; anything else that one source denies, a second one must confirm.
+        if fours.isNegative {
+            fours = await self.find(Question(.a, name), confirmsNegative: true).following(fours)
         }
-        // An ordinary host has one family only; it is their both being absent that a second source must confirm.
-        let confirmed = await self.find(Question(.a, name), confirmsNegative: true)
-        return Finding.joinedNegative(await sixes, fours, confirmed)
+        if sixes.isNegative, !fours.hasRecords {
+            sixes = await self.find(Question(.aaaa, name), confirmsNegative: true).following(sixes)
+        }
+        let isFound = fours.hasRecords || sixes.hasRecords
+        return isFound ? Finding.joined(sixes, fours) : Finding.joinedNegative(sixes, fours)
     }
 
     package func text(of name: String) async -> Resolution<String> {
@@ -121,6 +126,11 @@ package final class ResolverChain: Resolver {
         self.health.forget()
         self.client.encrypted.close()
         self.system.lookAgain()
+        self.forgetFailures()
+    }
+
+    /// Lookups that failed are asked again at once.
+    func forgetFailures() {
         self.state.withLock { $0.failures = [:] }
     }
 
@@ -155,7 +165,7 @@ extension ResolverChain {
     /// Answers from memory, joins a lookup that runs already, or asks.
     private func find(_ question: Question, confirmsNegative: Bool) async -> Finding {
         if let cached = self.cache.answer(to: question, confirmed: confirmsNegative) {
-            return Finding(answer: cached, observations: [.cached(question, cached.interpretation)])
+            return Finding(.answer(0), cached, [.cached(question, cached.interpretation)])
         }
         let key = Key(question: question, confirmsNegative: confirmsNegative)
         let task = self.state.withLock { state -> Task<Finding, Never>? in
@@ -171,7 +181,7 @@ extension ResolverChain {
             return task
         }
         guard let task else {
-            return self.state.withLock { $0.failures[key]?.finding } ?? Finding(observations: [])
+            return self.state.withLock { $0.failures[key]?.finding } ?? Finding(.unavailable, nil, [])
         }
         return await task.value
     }
@@ -180,7 +190,11 @@ extension ResolverChain {
         var finding = await self.ask(key.question, confirmsNegative: key.confirmsNegative)
         if let answer = finding.answer {
             self.cache.store(answer, for: key.question, confirmed: key.confirmsNegative)
+        } else if finding.verdict == .bogus {
+            // The last good answer is no better: it may be what the forger wants.
+            self.announceBogus(key.question, finding)
         } else if let stale = await self.recall(key.question) {
+            self.announceStale(key.question, stale.age)
             finding.answer = stale.answer
             finding.staleAge = stale.age
             finding.observations.append(

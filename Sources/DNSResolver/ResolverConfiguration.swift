@@ -17,6 +17,8 @@ package struct ResolverConfiguration: Sendable {
     package var serveStale: Duration
     /// Whether one source's "there is no such thing" is enough even though there are others.
     package var believesLoneNegative: Bool
+    /// Whether a negative answer needs a second witness even where there is one source only, so that nothing ever bounces then.
+    package var isCautious: Bool
     /// Servers whose AD bit counts (RFC 4035 §3.2.3), such as a validator on loopback; that of encrypted sources always does.
     package var trustedAddresses: Set<IPAddress>
     /// Names with fixed addresses, in lower case; they are never looked up.
@@ -34,6 +36,7 @@ package struct ResolverConfiguration: Sendable {
         headStart: Duration = .milliseconds(300),
         serveStale: Duration = .seconds(7 * 86_400),
         believesLoneNegative: Bool = false,
+        isCautious: Bool = false,
         trustedAddresses: Set<IPAddress> = [],
         hosts: [String: [IPAddress]] = [:],
         cacheLimit: Int = 10_000,
@@ -46,17 +49,15 @@ package struct ResolverConfiguration: Sendable {
         self.headStart = headStart
         self.serveStale = serveStale
         self.believesLoneNegative = believesLoneNegative
+        self.isCautious = isCautious
         self.trustedAddresses = trustedAddresses
         self.hosts = hosts
         self.cacheLimit = cacheLimit
         self.trustRootsFile = trustRootsFile
     }
 
-    /// The system's servers, then two public resolvers over plain DNS and one of them over HTTPS.
-    package static let defaultSources: [DNSSource] =
-        ["8.8.8.8", "1.1.1.1"].compactMap(IPAddress.init)
-        .reduce(into: [.system]) { $0.append(.server($1, port: 53)) }
-        + (IPAddress("1.1.1.1").map { [.https(host: "1.1.1.1", address: $0, port: 443, path: "/dns-query")] } ?? [])
+    /// The system's servers, then two public resolvers over plain DNS and the same over HTTPS.
+    package static let defaultSources: [DNSSource] = [.system] + PublicResolvers.sources
 }
 
 /// A DNS question on its way through HTTPS (RFC 8484 §4.1); who can send such a request is the builder's business.

@@ -1,31 +1,87 @@
 import DNSProtocol
 import Synchronization
 
-/// Which sources have just failed, and which of them do not understand EDNS; kept for a short while.
+/// What is remembered of each source: whether it failed lately and why, whether it lies, validates, understands EDNS.
+///
+/// What failed is asked last, and asked again behind the scenes until it answers what it failed on.
 final class SourceHealth: Sendable {
-    private struct Entry {
-        var failedAt: ContinuousClock.Instant?
-        var plainUntil: ContinuousClock.Instant?
+    /// What has become of a source, for the log.
+    enum Change: Hashable, Sendable {
+        case left(why: SourceFailure)
+        case cameBack(after: Duration)
     }
 
-    /// How long a source that failed is asked last.
-    private static let memory = Duration.seconds(30)
+    /// One source as operators see it.
+    struct Report: Sendable {
+        var isHealthy = true
+        /// Why it failed last, and since when it does.
+        var failure: SourceFailure?
+        var failingFor: Duration?
+        /// How often others knew what it denied.
+        var contradictions = 0
+        var isContradicted = false
+        var validates = false
+        var usesEDNS = true
+    }
+
+    private struct Entry {
+        var failure: Failure?
+        /// Questions that it could not answer in a row, while nobody else could either.
+        var strikes: Set<Question> = []
+        var plainUntil: ContinuousClock.Instant?
+        var validates = false
+        var contradictions = 0
+        var contradictedUntil: ContinuousClock.Instant?
+        var announcedAt: ContinuousClock.Instant?
+
+        func isFailing(_ now: ContinuousClock.Instant) -> Bool {
+            self.failure.map { now - $0.lastAt < SourceHealth.memory } ?? false
+        }
+
+        func isContradicted(_ now: ContinuousClock.Instant) -> Bool {
+            self.contradictedUntil.map { now < $0 } ?? false
+        }
+
+        func rank(_ now: ContinuousClock.Instant) -> Int {
+            (self.isFailing(now) ? 2 : 0) + (self.isContradicted(now) ? 1 : 0)
+        }
+    }
+
+    private struct Failure {
+        var why: SourceFailure
+        /// What it failed on, and is asked again.
+        var question: Question
+        var since: ContinuousClock.Instant
+        var lastAt: ContinuousClock.Instant
+        var nextProbe: ContinuousClock.Instant
+        var probeDelay = SourceHealth.firstProbe
+        var isAnnounced: Bool
+    }
+
+    /// How long a failure counts when nobody probes.
+    private static let memory = Duration.seconds(90)
+    private static let firstProbe = Duration.seconds(2)
+    private static let longestProbe = Duration.seconds(60)
     /// How long a source is asked without EDNS after it answered only so.
     private static let plainMemory = Duration.seconds(900)
+    /// How long a source whose "there is none" was wrong is asked last.
+    private static let lieMemory = Duration.seconds(600)
+    /// How soon the log may tell of the same source again.
+    private static let announcementInterval = Duration.seconds(60)
+    /// So many names in a row that nobody could resolve are the source's fault rather than the names'.
+    private static let strikeLimit = 3
 
     private let entries = Mutex<[DNSSource: Entry]>([:])
 
-    /// The sources in the order in which they are to be asked: the operator's, but what just failed last.
+    /// The sources in the order in which they are to be asked: the operator's, but what lied lately and then what failed
+    /// lately last.
     func ordered(_ sources: [DNSSource]) -> [DNSSource] {
         let now = ContinuousClock.now
-        let failures = self.entries.withLock { $0.mapValues(\.failedAt) }
-        let isDoubtful = { (source: DNSSource) in
-            (failures[source] ?? nil).map { now - $0 < Self.memory } ?? false
-        }
-        return sources.filter { !isDoubtful($0) } + sources.filter(isDoubtful)
+        let ranks = self.entries.withLock { $0.mapValues { $0.rank(now) } }
+        return (0...3).flatMap { rank in sources.filter { ranks[$0, default: 0] == rank } }
     }
 
-    /// Forgets all failures: every source is as good as any other again.
+    /// Forgets all failures and lies: every source is as good as any other again.
     func forget() {
         self.entries.withLock { $0 = [:] }
     }
@@ -35,15 +91,110 @@ final class SourceHealth: Sendable {
     }
 
     func isHealthy(_ source: DNSSource) -> Bool {
-        self.entries.withLock { $0[source]?.failedAt.map { ContinuousClock.now - $0 >= Self.memory } ?? true }
+        self.entries.withLock { $0[source]?.isFailing(.now) != true }
     }
 
-    func record(_ answer: SourceAnswer, of source: DNSSource) {
+    /// Whether it has ever said that it validated an answer.
+    func validates(_ source: DNSSource) -> Bool {
+        self.entries.withLock { $0[source]?.validates ?? false }
+    }
+
+    func report(_ source: DNSSource) -> Report {
+        let now = ContinuousClock.now
+        return self.entries.withLock { entries in
+            guard let entry = entries[source] else {
+                return Report()
+            }
+            return Report(
+                isHealthy: !entry.isFailing(now),
+                failure: entry.isFailing(now) ? entry.failure?.why : nil,
+                failingFor: entry.isFailing(now) ? entry.failure.map { now - $0.since } : nil,
+                contradictions: entry.contradictions,
+                isContradicted: entry.isContradicted(now),
+                validates: entry.validates,
+                usesEDNS: entry.plainUntil.map { $0 < now } ?? true
+            )
+        }
+    }
+
+    /// Takes in an answer as it comes; an answer that may be the name's fault waits for `judge`.
+    func record(_ answer: SourceAnswer, to question: Question, of source: DNSSource) -> Change? {
         self.entries.withLock { entries in
-            entries[source, default: Entry()].failedAt = answer.interpretation.isUsable ? nil : .now
+            var entry = entries[source] ?? Entry()
+            defer { entries[source] = entry }
             if answer.withoutEDNS {
-                entries[source, default: Entry()].plainUntil = .now + Self.plainMemory
+                entry.plainUntil = .now + Self.plainMemory
+            }
+            entry.validates = entry.validates || answer.isAuthenticated
+            guard let failure = answer.failure else {
+                entry.strikes = []
+                return Self.recover(&entry)
+            }
+            guard failure.mayBeOfTheName else {
+                return Self.fail(&entry, failure, question)
+            }
+            entry.strikes.insert(question)
+            return entry.strikes.count < Self.strikeLimit ? nil : Self.fail(&entry, failure, question)
+        }
+    }
+
+    /// Others could answer what this source could not: it was not the name's fault.
+    func judge(_ failure: SourceFailure, to question: Question, of source: DNSSource) -> Change? {
+        self.entries.withLock { Self.fail(&$0[source, default: Entry()], failure, question) }
+    }
+
+    /// Others have what this source denied.
+    func contradict(_ source: DNSSource) {
+        self.entries.withLock { entries in
+            entries[source, default: Entry()].contradictions += 1
+            entries[source, default: Entry()].contradictedUntil = .now + Self.lieMemory
+        }
+    }
+
+    /// The sources that are to be asked again now, and what; each will come up later the next time.
+    func dueProbes(at now: ContinuousClock.Instant) -> [(source: DNSSource, question: Question)] {
+        self.entries.withLock { entries in
+            entries.compactMap { source, entry in
+                guard var failure = entry.failure, failure.nextProbe <= now else {
+                    return nil
+                }
+                failure.probeDelay = min(failure.probeDelay * 2, Self.longestProbe)
+                failure.nextProbe = now + failure.probeDelay
+                entries[source]?.failure = failure
+                return (source, failure.question)
             }
         }
+    }
+
+    private static func fail(_ entry: inout Entry, _ why: SourceFailure, _ question: Question) -> Change? {
+        let now = ContinuousClock.now
+        if entry.isFailing(now), var failure = entry.failure {
+            failure.why = why
+            failure.lastAt = now
+            entry.failure = failure
+            return nil
+        }
+        let isAnnounced = entry.announcedAt.map { now - $0 > Self.announcementInterval } ?? true
+        entry.failure = Failure(
+            why: why,
+            question: question,
+            since: now,
+            lastAt: now,
+            nextProbe: now + Self.firstProbe,
+            isAnnounced: isAnnounced
+        )
+        guard isAnnounced else {
+            return nil
+        }
+        entry.announcedAt = now
+        return .left(why: why)
+    }
+
+    private static func recover(_ entry: inout Entry) -> Change? {
+        guard let failure = entry.failure else {
+            return nil
+        }
+        entry.failure = nil
+        return failure.isAnnounced ? .cameBack(after: .now - failure.since) : nil
     }
 }

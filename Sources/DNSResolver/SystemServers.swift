@@ -13,17 +13,9 @@ import Synchronization
 ///
 /// No state is frozen at start: a container engine may write the file late, and an operator may mend it.
 final class SystemServers: Sendable {
-    private struct Fingerprint: Equatable {
-        var device: UInt64
-        var inode: UInt64
-        var size: Int64
-        var seconds: Int64
-        var nanoseconds: Int64
-    }
-
     private struct State {
         var checkedAt: ContinuousClock.Instant?
-        var fingerprint: Fingerprint?
+        var contents: [UInt8]?
         var servers: [IPAddress] = []
         var hasRead = false
     }
@@ -42,6 +34,9 @@ final class SystemServers: Sendable {
     }
 
     /// The servers as the file names them now; looked at no more than once a second.
+    ///
+    /// It is small enough to be read each time, by its path: neither another file in its place nor another text of the same
+    /// length in the same second goes unnoticed, as with dates and sizes they would.
     func current() -> [IPAddress] {
         self.state.withLock { state in
             let now = ContinuousClock.now
@@ -49,9 +44,9 @@ final class SystemServers: Sendable {
                 return state.servers
             }
             state.checkedAt = now
-            let fingerprint = self.fingerprint()
-            if !state.hasRead || fingerprint != state.fingerprint {
-                self.reread(&state, fingerprint)
+            let contents = self.read()
+            if !state.hasRead || contents != state.contents {
+                self.take(contents, &state)
             }
             return state.servers
         }
@@ -62,12 +57,12 @@ final class SystemServers: Sendable {
         self.state.withLock { $0.checkedAt = nil }
     }
 
-    private func reread(_ state: inout State, _ fingerprint: Fingerprint?) {
+    private func take(_ contents: [UInt8]?, _ state: inout State) {
         let before = state.servers
         let isFirst = !state.hasRead
-        state.fingerprint = fingerprint
+        state.contents = contents
         state.hasRead = true
-        state.servers = self.read().map { ResolvConf($0).servers } ?? []
+        state.servers = contents.map { ResolvConf(String(decoding: $0, as: UTF8.self)).servers } ?? []
         let names = state.servers.map(\.description).joined(separator: " ")
         if state.servers.isEmpty {
             self.logger.warning("\(self.path) is missing or names no server; the other DNS sources are used")
@@ -76,30 +71,25 @@ final class SystemServers: Sendable {
         }
     }
 
-    private func fingerprint() -> Fingerprint? {
-        var info = stat()
-        guard stat(self.path, &info) == 0 else {
-            return nil
-        }
-        return Fingerprint(
-            device: UInt64(info.st_dev),
-            inode: UInt64(info.st_ino),
-            size: Int64(info.st_size),
-            seconds: Int64(info.st_mtim.tv_sec),
-            nanoseconds: Int64(info.st_mtim.tv_nsec)
-        )
-    }
-
-    private func read() -> String? {
-        let descriptor = open(self.path, O_RDONLY | O_CLOEXEC)
+    private func read() -> [UInt8]? {
+        // Whatever stands there instead of a file, such as a pipe without a writer, is not waited for.
+        let descriptor = open(self.path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
         guard descriptor >= 0 else {
             return nil
         }
         defer { close(descriptor) }
-        let bytes = [UInt8](unsafeUninitializedCapacity: Self.sizeLimit) { buffer, count in
-            count = max(0, readOctets(descriptor, buffer.baseAddress, Self.sizeLimit))
+        var bytes: [UInt8] = []
+        while bytes.count < Self.sizeLimit {
+            let room = Self.sizeLimit - bytes.count
+            let part = [UInt8](unsafeUninitializedCapacity: room) { buffer, count in
+                count = max(0, readOctets(descriptor, buffer.baseAddress, room))
+            }
+            guard !part.isEmpty else {
+                break
+            }
+            bytes += part
         }
-        return String(decoding: bytes, as: UTF8.self)
+        return bytes
     }
 }
 

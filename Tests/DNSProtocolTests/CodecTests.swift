@@ -110,6 +110,7 @@ struct InterpretationTests {
         let code: ResponseCode
         var hasAnswers = false
         var isTruncated = false
+        var errors: [UInt16] = []
         let expected: Interpretation
     }
 
@@ -117,6 +118,18 @@ struct InterpretationTests {
         "tells the ways of not answering apart",
         arguments: [
             Row(testDescription: "SERVFAIL", code: .serverFailure, expected: .failed(.code(.serverFailure))),
+            Row(
+                testDescription: "SERVFAIL of a validator",
+                code: .serverFailure,
+                errors: [0, 22, 7],
+                expected: .failed(.code(.serverFailure, ExtendedError(rawValue: 7)))
+            ),
+            Row(
+                testDescription: "a filter",
+                code: .noSuchName,
+                errors: [17],
+                expected: .failed(.code(.noSuchName, ExtendedError(rawValue: 17)))
+            ),
             Row(testDescription: "REFUSED", code: .refused, expected: .failed(.code(.refused))),
             Row(testDescription: "FORMERR to EDNS", code: .formatError, expected: .rejectsEDNS),
             Row(testDescription: "NXDOMAIN", code: .noSuchName, expected: .noSuchName(timeToLive: 30)),
@@ -128,75 +141,12 @@ struct InterpretationTests {
         let meaning = try self.read { message in
             message.code = row.code
             message.isTruncated = row.isTruncated
+            message.extendedErrors = row.errors.map(ExtendedError.init)
             if !row.hasAnswers {
                 message.answers = []
             }
         }
         #expect(meaning == row.expected)
-    }
-}
-
-@Suite("The lookup machine")
-struct LookupMachineTests {
-    private let records = Interpretation.records([.text([])], timeToLive: 60)
-    private let negative = Interpretation.noSuchName(timeToLive: 60)
-
-    @Test("a failure is followed by the next source at once; the first records win")
-    func goesOn() {
-        var machine = LookupMachine(sourceCount: 3, confirmsNegative: true)
-        #expect(machine.start() == [.ask(0), .armHeadStart])
-        #expect(machine.answered(0, .failed(.code(.serverFailure))) == [.ask(1), .armHeadStart])
-        #expect(machine.answered(1, self.records) == [.finish(.answer(1, self.records))])
-        #expect(machine.answered(2, self.records).isEmpty)
-    }
-
-    @Test("a silent source is joined by the next one after the head start")
-    func joins() {
-        var machine = LookupMachine(sourceCount: 2, confirmsNegative: true)
-        _ = machine.start()
-        #expect(machine.headStartElapsed() == [.ask(1)])
-        #expect(machine.answered(1, self.records) == [.finish(.answer(1, self.records))])
-    }
-
-    @Test("a lone NXDOMAIN is not believed while there is a second source, and the second one's records win")
-    func confirmsNegative() {
-        var machine = LookupMachine(sourceCount: 2, confirmsNegative: true)
-        _ = machine.start()
-        #expect(machine.answered(0, self.negative) == [.ask(1)])
-        #expect(machine.answered(1, self.records) == [.finish(.answer(1, self.records))])
-    }
-
-    @Test("two that agree are believed; the milder word stands when they differ")
-    func believesTwo() {
-        var machine = LookupMachine(sourceCount: 3, confirmsNegative: true)
-        _ = machine.start()
-        _ = machine.answered(0, self.negative)
-        let mild = Interpretation.noData(timeToLive: 5)
-        #expect(machine.answered(1, mild) == [.finish(.answer(1, mild))])
-    }
-
-    @Test("a negative answer that nobody confirms, since the others fail, bounces nobody")
-    func doubtsTheLonely() {
-        var machine = LookupMachine(sourceCount: 2, confirmsNegative: true)
-        _ = machine.start()
-        _ = machine.answered(0, self.negative)
-        #expect(machine.answered(1, .failed(.silence)) == [.finish(.unavailable)])
-    }
-
-    @Test("with one source only, its negative answer is all there is")
-    func believesTheOnlyOne() {
-        var machine = LookupMachine(sourceCount: 1, confirmsNegative: true)
-        _ = machine.start()
-        #expect(machine.answered(0, self.negative) == [.finish(.answer(0, self.negative))])
-    }
-
-    @Test("without sources, and at the deadline, the answer is that there is none")
-    func ends() {
-        var none = LookupMachine(sourceCount: 0, confirmsNegative: true)
-        #expect(none.start() == [.finish(.unavailable)])
-        var slow = LookupMachine(sourceCount: 1, confirmsNegative: true)
-        _ = slow.start()
-        #expect(slow.deadlineReached() == [.finish(.unavailable)])
     }
 }
 
@@ -227,6 +177,33 @@ struct SourceTests {
     )
     func refuses(_ text: String) {
         #expect(throws: DNSSourceError.self) { try DNSSource(text) }
+    }
+
+    @Test("the public resolvers are two operators, each plain and over HTTPS")
+    func publicResolvers() {
+        #expect(
+            PublicResolvers.sources.map(\.description) == [
+                "8.8.8.8", "1.1.1.1", "https://dns.google@8.8.8.8/dns-query", "https://1.1.1.1/dns-query",
+            ]
+        )
+        #expect(PublicResolvers.sources.map(\.witness) == ["Google", "Cloudflare", "Google", "Cloudflare"])
+        #expect(!PublicResolvers.sources.contains { !$0.isPublic })
+    }
+
+    @Test(
+        "what one server says over several transports is one word, and another port another server",
+        arguments: [
+            ("192.0.2.1", "tls://dns.example@192.0.2.1", true),
+            ("192.0.2.1", "https://192.0.2.1/dns-query", true),
+            ("8.8.8.8", "tls://dns.google@8.8.4.4", true), ("127.0.0.1", "::1", true),
+            ("192.0.2.1", "192.0.2.2", false), ("192.0.2.1", "192.0.2.1:5353", false),
+            ("127.0.0.1", "127.0.0.11", false),
+        ]
+    )
+    func witnesses(_ one: String, _ other: String, _ areOne: Bool) throws {
+        let (first, second) = (try DNSSource(one), try DNSSource(other))
+        #expect((first.witness == second.witness) == areOne)
+        #expect(first.isPublic == one.hasPrefix("8."))
     }
 
     @Test("takes the servers of resolv.conf and nothing else")

@@ -112,6 +112,17 @@ struct SourceFaultTests {
         }
     }
 
+    @Test("a server without EDNS whose answer does not fit is asked over TCP without it, too")
+    func withoutEDNSOverTCP() async throws {
+        try await FakeNameServer.run(.rejectsEDNSAndTruncates, zone: self.zone) { server in
+            let chain = self.fixture.chain(server)
+            #expect(await chain.mailExchangers(of: "shop.test").story(server) == ["1 2 records over TCP"])
+            #expect(await chain.text(of: "shop.test").story(server) == ["1 1 record over TCP"])
+            let asked = ["udp MX", "udp MX", "tcp MX", "udp TXT", "tcp TXT"].map { "\($0) shop.test" }
+            #expect(server.questions == asked)
+        }
+    }
+
     @Test("a server that folds names to lower case is asked over TCP, where nobody forges")
     func foldsCase() async throws {
         let name = "a-name-with-so-many-letters.that-no-coin-shows-lower-case.each-time.shop.test"
@@ -133,6 +144,50 @@ struct SourceFaultTests {
                 }
                 #expect(exchangers == ResolverFixture.exchangers)
             }
+        }
+    }
+}
+
+/// Aliases whose target is in another answer.
+struct AliasTests {
+    private let fixture = ResolverFixture()
+    private static let zone: [String: [FakeNameServer.Record]] = [
+        "A www.test": [.alias("step.test")],
+        "A step.test": [.alias("host.test")],
+        "A host.test": [.address(0x7F00_0001)],
+        "A loop.test": [.alias("pool.test")],
+        "A pool.test": [.alias("loop.test")],
+        "A dangling.test": [.alias("nowhere.example")],
+    ]
+
+    @Test("are followed by asking on, within bounds")
+    func follows() async throws {
+        try await FakeNameServer.run(zone: Self.zone) { server in
+            let chain = self.fixture.chain(server)
+            let found = await chain.addresses(of: "www.test")
+            #expect(found.lookup == .records([.v4(0x7F00_0001)], timeToLive: .seconds(60)))
+            #expect(found.canonicalName == "host.test")
+            #expect(server.questions.filter { $0.contains(" A ") }.count == 3)
+            let loop = await chain.addresses(of: "loop.test")
+            #expect(loop.observations.first?.result == "CNAME loop")
+            #expect(server.questions.filter { $0.contains(" A loop.test") }.count <= 10)
+            guard case .noSuchName = await chain.addresses(of: "dangling.test").lookup else {
+                Issue.record("an alias of a name that does not exist")
+                return
+            }
+        }
+    }
+
+    @Test("are followed through the last good answers, too")
+    func stale() async throws {
+        var fixture = self.fixture
+        fixture.archive = MemoryArchive()
+        try await FakeNameServer.run(zone: Self.zone) { server in
+            _ = await fixture.chain(server).addresses(of: "www.test")
+            server.behave(.code(2))
+            let found = await fixture.chain(server).addresses(of: "www.test")
+            #expect(found.lookup == .records([.v4(0x7F00_0001)], timeToLive: .seconds(60)))
+            #expect(found.canonicalName == "host.test" && found.staleAge == .zero)
         }
     }
 }

@@ -21,6 +21,12 @@ package final class FakeNameServer: Sendable {
         case garbage
         /// FORMERR to every query with EDNS.
         case rejectsEDNS
+        /// FORMERR to every query with EDNS; answers come over TCP only.
+        case rejectsEDNSAndTruncates
+        /// SERVFAIL, unless the question is for what does not validate, too (RFC 4035 §3.2.2).
+        case findsBogus
+        /// SERVFAIL with a reason (RFC 8914).
+        case fails(because: UInt8)
         /// Silence to every query with EDNS.
         case ignoresEDNS
         /// Repeats the question in lower case.

@@ -25,6 +25,7 @@ final class FakeNameServerDesk: Sendable {
         var name: String
         var type: UInt16
         var hasEDNS: Bool
+        var checkingDisabled: Bool
 
         var key: String {
             "\([1: "A", 15: "MX", 16: "TXT", 28: "AAAA", 52: "TLSA"][self.type] ?? "\(self.type)") \(self.name)"
@@ -49,6 +50,11 @@ final class FakeNameServerDesk: Sendable {
             folded.question = query.question.map { (0x41...0x5A).contains($0) ? $0 | 0x20 : $0 }
             return [self.honest(folded)]
         case .rejectsEDNS: return [query.hasEDNS ? self.compose(query, code: 1) : self.honest(query)]
+        case .rejectsEDNSAndTruncates where query.hasEDNS: return [self.compose(query, code: 1)]
+        case .rejectsEDNSAndTruncates:
+            return [overTCP ? self.honest(query) : self.compose(query, isTruncated: true)]
+        case .findsBogus: return [query.checkingDisabled ? self.honest(query) : self.compose(query, code: 2)]
+        case .fails(let reason): return [self.with(reason, self.compose(query, code: 2))]
         case .ignoresEDNS: return query.hasEDNS ? [] : [self.honest(query)]
         case .afterForgeries where overTCP: return [self.honest(query)]
         case .afterForgeries(let forgeries): return forgeries.map { self.forge($0, query) } + [self.honest(query)]
@@ -92,7 +98,8 @@ final class FakeNameServerDesk: Sendable {
             question: Array(octets[12..<at + 5]),
             name: labels.joined(separator: ".").lowercased(),
             type: UInt16(octets[at + 1]) << 8 | UInt16(octets[at + 2]),
-            hasEDNS: octets[11] > 0
+            hasEDNS: octets[11] > 0,
+            checkingDisabled: octets[3] & 0x10 != 0
         )
     }
 
@@ -123,6 +130,13 @@ final class FakeNameServerDesk: Sendable {
             }
         }
         return octets
+    }
+
+    /// Adds an OPT record with an extended error (RFC 8914 §2).
+    private func with(_ reason: UInt8, _ answer: [UInt8]) -> [UInt8] {
+        var answer = answer
+        answer[11] = 1
+        return answer + [0, 0, 41, 4, 208, 0, 0, 0, 0, 0, 6, 0, 15, 0, 2, 0, reason]
     }
 
     private func data(of record: FakeNameServer.Record, asked name: String) -> [UInt8] {

@@ -1,105 +1,166 @@
 /// One lookup along the source chain: who is asked next, and when the answer is known.
 ///
 /// A source that has not answered within the head start is joined by the next one; one that failed is replaced at
-/// once. The first answer with records wins. A negative answer is believed when a second source agrees, or when there
-/// is only one: a broken forwarder that says NXDOMAIN to everything must not bounce anybody's mail.
+/// once. The first answer with records wins, however many deny it: a mail that can be delivered is never bounced.
+/// "There is no such thing" is believed when two witnesses that are independent of each other agree and nobody who can
+/// answer contradicts, or when there is one witness only. An answer that nobody validated does not stand while a
+/// validator calls it bogus.
 package struct LookupMachine: Sendable {
     package enum Action: Hashable, Sendable {
         /// Ask the source at this index, and tell of its answer with `answered`.
         case ask(Int)
-        /// Tell with `headStartElapsed` when the head start is over.
-        case armHeadStart
+        /// Tell with `headStartElapsed` when the head start of this source is over.
+        case armHeadStart(Int)
+        /// Ask the source again, for what does not validate, too, and tell with `checked` whether it has an answer then.
+        case askUnchecked(Int)
         case finish(Verdict)
     }
 
     package enum Verdict: Hashable, Sendable {
         /// The answer of the source at this index stands.
-        case answer(Int, Interpretation)
-        /// Nobody could answer, or nobody confirmed a negative answer.
+        case answer(Int)
+        /// Nobody could answer.
         case unavailable
+        /// A negative answer, which no second witness confirmed.
+        case unconfirmed
+        /// There is an answer, but who validates says that it is none.
+        case bogus
     }
 
-    private let sourceCount: Int
-    private let confirmsNegative: Bool
-    private var nextSource = 0
-    private var pending = 0
-    private var negatives: [(index: Int, interpretation: Interpretation)] = []
-    private var isFinished = false
+    /// What is known of a source before it is asked.
+    package struct Source: Hashable, Sendable {
+        /// Whose word it is; sources with the same one count once.
+        package var witness: String
+        /// It has validated answers before, so that an answer without the AD bit is one from an unsigned zone.
+        package var validates: Bool
+        /// It has just failed, so that a failure says nothing new.
+        package var isDoubtful: Bool
 
-    /// Prepares a lookup.
-    ///
-    /// - Parameters:
-    ///   - sourceCount: How many sources there are, in the order in which they are to be asked.
-    ///   - confirmsNegative: Whether a lone negative answer needs a second one beside it.
-    package init(sourceCount: Int, confirmsNegative: Bool) {
-        self.sourceCount = sourceCount
-        self.confirmsNegative = confirmsNegative && sourceCount > 1
+        package init(witness: String, validates: Bool = false, isDoubtful: Bool = false) {
+            self.witness = witness
+            self.validates = validates
+            self.isDoubtful = isDoubtful
+        }
+    }
+
+    /// When a negative answer is believed.
+    package enum NegativeRule: Hashable, Sendable {
+        /// The first one, which is good enough where nothing is bounced for it.
+        case first
+        /// Two witnesses, or the only one.
+        case agreement
+        /// Two witnesses, even where there is only one: then never.
+        case caution
+    }
+
+    enum Progress {
+        case waiting
+        case asked
+        case heard(Interpretation, isAuthenticated: Bool)
+    }
+
+    enum Check {
+        case running
+        case done(isBogus: Bool)
+    }
+
+    let sources: [Source]
+    let rule: NegativeRule
+    var progress: [Progress]
+    var checks: [Int: Check] = [:]
+    /// Those that were heard, in the order in which their answers came.
+    var heard: [Int] = []
+    var lastAsked: Int?
+    var isFinished = false
+
+    /// Prepares a lookup; sources in the order in which they are to be asked.
+    package init(sources: [Source], rule: NegativeRule) {
+        self.sources = sources
+        self.rule = rule
+        self.progress = sources.map { _ in .waiting }
     }
 
     package mutating func start() -> [Action] {
-        guard self.sourceCount > 0 else {
-            self.isFinished = true
-            return [.finish(.unavailable)]
-        }
-        return self.askNext()
+        self.sources.isEmpty ? self.finish(.unavailable) : self.askNext()
     }
 
     /// A source has answered, or failed to.
-    package mutating func answered(_ index: Int, _ interpretation: Interpretation) -> [Action] {
+    package mutating func answered(
+        _ index: Int,
+        _ interpretation: Interpretation,
+        isAuthenticated: Bool = false
+    ) -> [Action] {
+        guard !self.isFinished, self.progress.indices.contains(index), case .asked = self.progress[index] else {
+            return []
+        }
+        self.progress[index] = .heard(interpretation, isAuthenticated: isAuthenticated)
+        self.heard.append(index)
+        if let candidate = self.positive {
+            return self.settle(candidate)
+        }
+        return self.negatives.isEmpty ? self.goOn() : self.weighNegatives()
+    }
+
+    package mutating func headStartElapsed(_ index: Int) -> [Action] {
+        self.isFinished || self.lastAsked != index ? [] : self.askNext()
+    }
+
+    /// A source that had failed without a reason was asked for unvalidated data: with an answer, that was the reason.
+    package mutating func checked(_ index: Int, isBogus: Bool) -> [Action] {
+        guard !self.isFinished, case .running? = self.checks[index] else {
+            return []
+        }
+        self.checks[index] = .done(isBogus: isBogus)
+        return (self.positive ?? self.mildestNegative).map { self.settle($0) } ?? []
+    }
+
+    /// The time for the whole lookup is over: what is there must do.
+    package mutating func deadlineReached() -> [Action] {
         guard !self.isFinished else {
             return []
         }
-        self.pending -= 1
-        switch interpretation {
-        case .records:
-            return self.finish(.answer(index, interpretation))
-        case .noData, .noSuchName:
-            return self.receiveNegative(index, interpretation)
-        case .alias, .failed, .rejectsEDNS, .truncated, .otherCase:
-            return self.goOn()
+        let candidate = self.positive ?? (self.isNegativeBelieved ? self.mildestNegative : nil)
+        if let candidate {
+            return self.finish(self.isCalledBogus && !self.isVouched(candidate) ? .bogus : .answer(candidate))
         }
+        return self.finish(self.negatives.isEmpty ? .unavailable : .unconfirmed)
     }
+}
 
-    package mutating func headStartElapsed() -> [Action] {
-        self.isFinished ? [] : self.askNext()
-    }
+// MARK: - Who is asked next
 
-    /// The time for the whole lookup is over.
-    package mutating func deadlineReached() -> [Action] {
-        self.isFinished ? [] : self.finish(.unavailable)
-    }
-
-    private mutating func receiveNegative(_ index: Int, _ interpretation: Interpretation) -> [Action] {
-        guard self.confirmsNegative else {
-            return self.finish(.answer(index, interpretation))
-        }
-        self.negatives.append((index, interpretation))
-        guard self.negatives.count >= 2 else {
-            return self.goOn()
-        }
-        // "The name exists" is the milder word when two negative answers differ: it lets implicit MX be tried.
-        let mild = self.negatives.first { $0.interpretation.isNoData } ?? self.negatives[0]
-        return self.finish(.answer(mild.index, mild.interpretation))
-    }
-
-    private mutating func goOn() -> [Action] {
-        if self.nextSource < self.sourceCount {
-            return self.askNext()
-        }
-        return self.pending == 0 ? self.finish(.unavailable) : []
-    }
-
-    private mutating func askNext() -> [Action] {
-        guard self.nextSource < self.sourceCount else {
+extension LookupMachine {
+    mutating func askNext() -> [Action] {
+        guard let index = self.progress.firstIndex(where: \.isWaiting) else {
             return []
         }
-        let index = self.nextSource
-        self.nextSource += 1
-        self.pending += 1
-        return self.nextSource < self.sourceCount ? [.ask(index), .armHeadStart] : [.ask(index)]
+        return self.ask(index) + (self.progress.contains(where: \.isWaiting) ? [.armHeadStart(index)] : [])
     }
 
-    private mutating func finish(_ verdict: Verdict) -> [Action] {
+    private mutating func ask(_ index: Int) -> [Action] {
+        self.progress[index] = .asked
+        self.lastAsked = index
+        return [.ask(index)]
+    }
+
+    mutating func goOn() -> [Action] {
+        let next = self.askNext()
+        return next.isEmpty && !self.isAnyoneAsked ? self.finish(.unavailable) : next
+    }
+
+    /// Asks one source of each witness that has not spoken yet, all at once; another one where that failed.
+    mutating func askOtherWitnesses() -> [Action] {
+        var taken = Set(self.sources.indices.filter { self.progress[$0].hasSpoken }.map { self.sources[$0].witness })
+        var actions: [Action] = []
+        for index in self.sources.indices where self.progress[index].isWaiting {
+            if taken.insert(self.sources[index].witness).inserted {
+                actions += self.ask(index)
+            }
+        }
+        return actions
+    }
+
+    mutating func finish(_ verdict: Verdict) -> [Action] {
         self.isFinished = true
         return [.finish(verdict)]
     }

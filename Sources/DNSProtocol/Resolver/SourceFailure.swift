@@ -32,6 +32,7 @@ package enum SourceFailure: Hashable, Sendable, CustomStringConvertible {
     /// Whether it may be the name's fault rather than the server's, so that only a better answer of another source tells.
     package var mayBeOfTheName: Bool {
         switch self {
+        case .code(.refused, _), .code(.notImplemented, _), .code(.formatError, _): false
         case .code, .lame, .aliasLoop: true
         case .silence, .garbage, .transport: false
         }

@@ -26,6 +26,16 @@ struct SourceAnswer: Sendable {
     /// The source answered only without EDNS.
     var withoutEDNS = false
 
+    /// Why this is no answer; nil when it is one.
+    var failure: SourceFailure? {
+        switch self.interpretation {
+        case .records, .noData, .noSuchName: nil
+        case .failed(let failure): failure
+        case .rejectsEDNS: .code(.formatError)
+        case .alias, .truncated, .otherCase: .garbage
+        }
+    }
+
     static func failure(_ failure: SourceFailure, _ transport: Transport = .udp) -> Self {
         Self(interpretation: .failed(failure), transport: transport)
     }

@@ -59,11 +59,20 @@ extension TransportFailure {
         case let error as NIOSSLExtraError where error == .failedToValidateHostname:
             self = .handshake("the certificate is for another name")
         case is NIOSSLError, is BoringSSLError, is NIOSSLExtraError:
-            self = .handshake("TLS: \(error)")
+            self = .handshake("TLS: \(Self.reason("\(error)"))")
         case let error as NIOConnectionError:
             self = error.connectionErrors.first.map { TransportFailure($0.error) } ?? .connectionLost
         default:
             self = .connectionLost
         }
+    }
+
+    /// The library's own word of its long story: `CERTIFICATE_VERIFY_FAILED`.
+    private static func reason(_ text: String) -> Substring {
+        let parts = text.split(separator: ":")
+        guard let at = parts.firstIndex(of: "OPENSSL_internal"), at + 1 < parts.endIndex else {
+            return text.prefix(80)
+        }
+        return parts[at + 1].prefix { $0 != " " }
     }
 }

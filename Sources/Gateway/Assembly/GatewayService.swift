@@ -55,7 +55,7 @@ package final class GatewayService: Sendable {
         )
         self.client = SMTPClient(group: self.group, logger: logger.labelled("smtp-client"))
         self.resolver = ResolverChain(
-            configuration: ResolverFactory.configuration(configuration.dns, trustRootsFile: ResolverFactory.trustRootsFile),
+            configuration: ResolverFactory.configuration(configuration.dns),
             group: self.group,
             https: ResolverFactory.transport(over: self.http),
             archive: self.store,

@@ -10,7 +10,7 @@ import struct NIOCore.ByteBuffer
 
 /// Builds the resolver chain; DNS over HTTPS goes through the same transport as the APIs.
 enum ResolverFactory {
-    static func configuration(_ settings: DNSSettings, trustRootsFile: String?) -> ResolverConfiguration {
+    static func configuration(_ settings: DNSSettings) -> ResolverConfiguration {
         ResolverConfiguration(
             sources: settings.sources,
             resolvConfPath: settings.resolvConf,
@@ -21,7 +21,7 @@ enum ResolverFactory {
             believesLoneNegative: settings.believesLoneNegative,
             trustedAddresses: settings.trustedAddresses,
             hosts: settings.hosts,
-            trustRootsFile: trustRootsFile
+            trustRootsFile: self.trustRootsFile
         )
     }
 

@@ -16,7 +16,7 @@ extension SourceReport {
             logger: logger
         )
         let resolver = ResolverChain(
-            configuration: ResolverFactory.configuration(configuration.dns, trustRootsFile: ResolverFactory.trustRootsFile),
+            configuration: ResolverFactory.configuration(configuration.dns),
             group: MultiThreadedEventLoopGroup.singleton,
             https: ResolverFactory.transport(over: http),
             archive: nil,

@@ -1,0 +1,130 @@
+extension LookupMachine {
+    /// There is no second opinion that could still come, once two agree and whoever was asked has been heard out.
+    mutating func weighNegatives() -> [Action] {
+        if self.rule == .first, let first = self.negatives.first {
+            return self.settle(first)
+        }
+        // Those that failed get no second chance over another transport once two agree.
+        let isDecided = self.witnessesOfNothing >= 2 && self.sources.indices.allSatisfy { self.hasBeenAsked($0) }
+        let actions = isDecided ? [] : self.askOtherWitnesses()
+        guard actions.isEmpty, !self.isAnyoneAsked else {
+            return actions
+        }
+        guard self.isNegativeBelieved, let mildest = self.mildestNegative else {
+            return self.finish(.unconfirmed)
+        }
+        return self.settle(mildest)
+    }
+
+    private func hasBeenAsked(_ index: Int) -> Bool {
+        self.sources.indices.contains {
+            !self.progress[$0].isWaiting && self.sources[$0].witness == self.sources[index].witness
+        }
+    }
+
+    /// An answer stands, unless somebody who validates has failed on it and nobody who does vouches for it.
+    mutating func settle(_ candidate: Int) -> [Action] {
+        if self.isVouched(candidate) {
+            return self.finish(.answer(candidate))
+        }
+        if self.isCalledBogus {
+            let actions = self.askOtherWitnesses()
+            return actions.isEmpty && !self.isAnyoneAsked ? self.finish(.bogus) : actions
+        }
+        let unexplained = self.heard.filter { index in
+            self.checks[index] == nil && !self.sources[index].isDoubtful
+                && self.progress[index].failure?.isUnexplained == true
+        }
+        unexplained.forEach { self.checks[$0] = .running }
+        if unexplained.isEmpty, !self.checks.values.contains(where: \.isRunning) {
+            return self.finish(.answer(candidate))
+        }
+        return unexplained.map { .askUnchecked($0) }
+    }
+
+    /// The first answer with records, of those whom a validator vouches for if there is one.
+    var positive: Int? {
+        let positives = self.heard.filter { self.progress[$0].interpretation?.hasRecords == true }
+        return positives.first(where: self.validated) ?? positives.first
+    }
+
+    var negatives: [Int] {
+        self.heard.filter { self.progress[$0].interpretation?.isNegative == true }
+    }
+
+    /// "The name exists" is the milder word when two negative answers differ: it lets implicit MX be tried.
+    var mildestNegative: Int? {
+        self.negatives.first { self.progress[$0].interpretation?.isNoData == true } ?? self.negatives.first
+    }
+
+    private var witnessesOfNothing: Int {
+        Set(self.negatives.map { self.sources[$0].witness }).count
+    }
+
+    var isNegativeBelieved: Bool {
+        switch self.rule {
+        case .first: self.witnessesOfNothing >= 1
+        case .agreement: self.witnessesOfNothing >= min(2, Set(self.sources.map(\.witness)).count)
+        case .caution: self.witnessesOfNothing >= 2
+        }
+    }
+
+    func isVouched(_ candidate: Int) -> Bool {
+        let isPositive = self.progress[candidate].interpretation?.hasRecords == true
+        return isPositive ? self.validated(candidate) : self.negatives.contains(where: self.validated)
+    }
+
+    /// The source said that it validated its answer, or would have failed on one that does not validate.
+    private func validated(_ index: Int) -> Bool {
+        guard case .heard(_, let isAuthenticated) = self.progress[index] else {
+            return false
+        }
+        return isAuthenticated || self.sources[index].validates
+    }
+
+    var isCalledBogus: Bool {
+        self.heard.contains { self.progress[$0].failure?.isBogus == true }
+            || self.checks.values.contains(where: \.foundBogus)
+    }
+
+    var isAnyoneAsked: Bool {
+        self.progress.contains(where: \.isAsked)
+    }
+}
+
+extension LookupMachine.Progress {
+    var isWaiting: Bool {
+        if case .waiting = self { true } else { false }
+    }
+
+    var isAsked: Bool {
+        if case .asked = self { true } else { false }
+    }
+
+    var interpretation: Interpretation? {
+        if case .heard(let interpretation, _) = self { interpretation } else { nil }
+    }
+
+    var failure: SourceFailure? {
+        self.interpretation?.failure
+    }
+
+    /// Asked and not failed: nobody needs to ask the same witness in another way.
+    var hasSpoken: Bool {
+        switch self {
+        case .waiting: false
+        case .asked: true
+        case .heard(let interpretation, _): interpretation.isUsable || interpretation.failure?.isBogus == true
+        }
+    }
+}
+
+extension LookupMachine.Check {
+    var isRunning: Bool {
+        if case .running = self { true } else { false }
+    }
+
+    var foundBogus: Bool {
+        if case .done(let isBogus) = self { isBogus } else { false }
+    }
+}

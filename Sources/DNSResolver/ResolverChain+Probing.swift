@@ -1,0 +1,85 @@
+import DNSProtocol
+import Logging
+import MailModel
+
+extension ResolverChain {
+    /// How often it is looked whether a failing source is due to be asked again.
+    private static let probeTick = Duration.seconds(1)
+
+    /// Asks failing sources again, behind the scenes, until cancelled.
+    ///
+    /// - Parameter onRecovery: Called when a source answers again after there was none that did: what waited for DNS may go.
+    package func run(onRecovery: @Sendable () async -> Void = {}) async {
+        var wasOut = self.isOut
+        while (try? await Task.sleep(for: Self.probeTick)) != nil {
+            await self.probe(at: .now)
+            let isOut = self.isOut
+            if wasOut, !isOut {
+                await onRecovery()
+            }
+            wasOut = isOut
+        }
+    }
+
+    /// Whether every source is failing.
+    private var isOut: Bool {
+        !self.expandedSources().contains(where: self.health.isHealthy)
+    }
+
+    /// Asks the failing sources that are due at a time what they failed on.
+    package func probe(at now: ContinuousClock.Instant) async {
+        let current = Set(self.expandedSources())
+        await withTaskGroup { group in
+            for (source, question) in self.health.dueProbes(at: now) where current.contains(source) {
+                group.addTask { _ = await self.ask(question, of: source) }
+            }
+        }
+    }
+
+    /// Tells the log of a source that left or came back; with it, what failures had made us believe is over.
+    func note(_ change: SourceHealth.Change?, of source: DNSSource) {
+        switch change {
+        case nil:
+            break
+        case .left(let why):
+            self.logger.notice("a DNS source has left", metadata: ["source": "\(source)", "why": "\(why)"])
+        case .cameBack(let duration):
+            self.forgetFailures()
+            self.logger.notice(
+                "a DNS source is back",
+                metadata: ["source": "\(source)", "after": "\(spoken(duration))"]
+            )
+        }
+    }
+
+    /// Some say that there is no such thing, and others have it: one of them lies, or knows only half.
+    func announceDisagreement(on question: Question, between answers: [Int: SourceAnswer], _ sources: [DNSSource]) {
+        guard self.announcements.isDue("disagreement \(question)") else {
+            return
+        }
+        let story = answers.sorted { $0.key < $1.key }.map { "\(sources[$0.key]) \($0.value.interpretation.summary)" }
+        self.logger.warning(
+            "DNS sources disagree; who has records is believed",
+            metadata: ["question": "\(question)", "answers": "\(story.joined(separator: ", "))"]
+        )
+    }
+
+    /// A last good answer stands in for sources that are all silent.
+    func announceStale(_ question: Question, _ age: Duration) {
+        guard self.announcements.isDue("stale \(question)") else {
+            return
+        }
+        self.logger.warning(
+            "no DNS source answers; the last good answer is used",
+            metadata: ["question": "\(question)", "age": "\(spoken(age))"]
+        )
+    }
+
+    /// Who validates says that the data are wrong, while others hand them out.
+    func announceBogus(_ question: Question, _ finding: Finding) {
+        guard self.announcements.isDue("bogus \(question)") else {
+            return
+        }
+        self.logger.warning("DNSSEC bogus; not used", metadata: ["why": "\(finding.unavailability)"])
+    }
+}

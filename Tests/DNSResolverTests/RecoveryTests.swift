@@ -1,0 +1,88 @@
+import DNSProtocol
+import DNSResolver
+import MailModel
+import Synchronization
+import TestKit
+import Testing
+
+/// How sources leave, are asked again behind the scenes, and come back.
+struct RecoveryTests {
+    private let fixture = ResolverFixture()
+    private let zone = ResolverFixture.zone
+
+    @Test("a failing source is asked again what it failed on, and is in its place again as soon as it answers")
+    func probes() async throws {
+        try await FakeNameServer.run(.code(2), zone: self.zone) { first in
+            try await FakeNameServer.run(zone: self.zone) { second in
+                let chain = self.fixture.chain(first, second)
+                _ = await chain.mailExchangers(of: "shop.test")
+                #expect(chain.sources().map(\.isHealthy) == [true, false])
+                let asked = first.questions.count
+
+                await chain.probe(at: .now)
+                #expect(first.questions.count == asked, "not yet due")
+                await chain.probe(at: .now + .seconds(3))
+                #expect(first.questions.count > asked)
+                #expect(chain.sources().map(\.isHealthy) == [true, false], "it still fails")
+
+                first.behave(.honest)
+                await chain.probe(at: .now + .seconds(3))
+                #expect(chain.sources().map(\.isHealthy) == [true, false], "the waits grow")
+                await chain.probe(at: .now + .seconds(20))
+                #expect(chain.sources().map(\.source) == [first, second].map(ResolverFixture.source))
+                #expect(chain.sources().map(\.isHealthy) == [true, true])
+                #expect(first.questions.last == "udp MX shop.test")
+            }
+        }
+    }
+
+    @Test("when all were failing and one is back, whoever waits for DNS hears of it")
+    func recovery() async throws {
+        try await FakeNameServer.run(.code(5), zone: self.zone) { server in
+            let chain = self.fixture.chain(server)
+            _ = await chain.mailExchangers(of: "shop.test")
+            #expect(chain.sources().map(\.isHealthy) == [false])
+            server.behave(.honest)
+            let (recoveries, sink) = AsyncStream.makeStream(of: Void.self)
+            await withDiscardingTaskGroup { group in
+                group.addTask { await chain.run { sink.yield() } }
+                for await _ in recoveries {
+                    break
+                }
+                group.cancelAll()
+            }
+            #expect(chain.sources().map(\.isHealthy) == [true])
+        }
+    }
+
+    @Test("a failed lookup is not repeated at once, but is as soon as the source is back (RFC 9520)")
+    func failureMemory() async throws {
+        try await FakeNameServer.run(.code(5), zone: self.zone) { server in
+            let chain = self.fixture.chain(server)
+            await withTaskGroup { group in
+                for _ in 0..<20 {
+                    group.addTask { _ = await chain.mailExchangers(of: "shop.test") }
+                }
+            }
+            #expect(server.questions.count == 1)
+            server.behave(.honest)
+            await chain.probe(at: .now + .seconds(3))
+            let found = await chain.mailExchangers(of: "shop.test")
+            #expect(found.story(server) == ["1 2 records"])
+        }
+    }
+
+    @Test("a name that nobody can resolve is not a source's fault; several in a row are")
+    func strikes() async throws {
+        try await FakeNameServer.run(.code(2)) { first in
+            try await FakeNameServer.run(.code(2)) { second in
+                let chain = self.fixture.chain(first, second)
+                _ = await chain.text(of: "one.test")
+                _ = await chain.text(of: "two.test")
+                #expect(chain.sources().map(\.isHealthy) == [true, true])
+                _ = await chain.text(of: "three.test")
+                #expect(chain.sources().map(\.isHealthy) == [false, false])
+            }
+        }
+    }
+}
