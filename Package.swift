@@ -129,7 +129,7 @@ let package = Package(
         .executableTarget(
             name: "hikyaku",
             dependencies: [
-                "MailModel", "DNSResolver", "Delivery", "SQLiteStore", "Gateway", logging,
+                "MailModel", "DNSProtocol", "DNSResolver", "Delivery", "SQLiteStore", "Gateway", logging,
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             swiftSettings: house
@@ -236,7 +236,8 @@ let package = Package(
         .testTarget(
             name: "GatewayTests",
             dependencies: [
-                "Gateway", "Delivery", "DNSProtocol", "SQLiteStore", "SMTPServer", "SMTPProtocol", "MessageFormat",
+                "Gateway", "Delivery", "DNSProtocol", "DNSResolver", "SQLiteStore", "SMTPServer", "SMTPProtocol",
+                "MessageFormat",
                 "PostfixQueue", "MailModel", "TestKit", buffer, posix, tls, logging,
             ],
             swiftSettings: house

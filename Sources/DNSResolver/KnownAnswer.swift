@@ -25,8 +25,17 @@ extension ResolverConfiguration {
     func trusts(_ source: DNSSource) -> Bool {
         switch source {
         case .system: false
-        case .server(let address, _): self.trustedAddresses.contains(address)
+        case .server(let address, _):
+            self.trustedAddresses.contains(address) || self.trustsLoopback && isTrustedLoopback(address)
         case .tls, .https: true
         }
+    }
+}
+
+/// 127.0.0.0/8 and ::1 without 127.0.0.11.
+private func isTrustedLoopback(_ address: IPAddress) -> Bool {
+    switch address {
+    case .v4(let number): number >> 24 == 127 && number != 0x7F00_000B
+    case .v6(let high, let low): high == 0 && low == 1
     }
 }

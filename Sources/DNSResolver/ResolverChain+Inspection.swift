@@ -11,13 +11,48 @@ package struct SourceReport: Sendable, Hashable, Codable {
     /// The response code, or why there was no response.
     package var result: String
     package var isAuthenticated: Bool
+    /// `ra ad`; empty where there was no response.
+    package var flags: String
     package var records: [String]
     /// Seconds; nil without records.
     package var timeToLive: UInt32?
     package var milliseconds: Int64
 }
 
+/// How one source stands, for `hikyaku dns sources`.
+package struct SourceState: Sendable {
+    package var source: DNSSource
+    package var isHealthy: Bool
+    /// Why it failed last, and for how long it has been failing; nil while it is healthy.
+    package var failure: String?
+    package var failingFor: Duration?
+    /// How often others had what it denied.
+    package var contradictions: Int
+    /// Whether its word that it validated an answer counts.
+    package var isTrusted: Bool
+    /// Whether it has ever said that it validated one.
+    package var validates: Bool
+    package var usesEDNS: Bool
+}
+
 extension ResolverChain {
+    /// The sources as they would be asked now, and how they stand.
+    package func sourceReports() -> [SourceState] {
+        self.health.ordered(self.expandedSources()).map { source in
+            let report = self.health.report(source)
+            return SourceState(
+                source: source,
+                isHealthy: report.isHealthy,
+                failure: report.failure?.description,
+                failingFor: report.failingFor,
+                contradictions: report.contradictions,
+                isTrusted: self.configuration.trusts(source),
+                validates: report.validates,
+                usesEDNS: report.usesEDNS
+            )
+        }
+    }
+
     /// Asks every source the same questions, past all caches.
     package func inspect(_ name: String, types: [RecordType]) async -> [SourceReport] {
         guard let domain = DomainName(name) else {
@@ -49,11 +84,25 @@ extension SourceReport {
             source: source.description,
             type: question.type.description,
             transport: answer.transport.rawValue,
-            result: answer.message?.code.description ?? answer.interpretation.summary,
-            isAuthenticated: answer.message?.isAuthenticated ?? false,
+            result: Self.result(answer),
+            isAuthenticated: answer.isAuthenticated,
+            flags: answer.message?.flags ?? "",
             records: records,
             timeToLive: timeToLive,
             milliseconds: answer.elapsed.wholeMilliseconds
         )
+    }
+
+    /// The response code with the server's reasons, and what else is the matter with the response.
+    private static func result(_ answer: SourceAnswer) -> String {
+        guard let message = answer.message else {
+            return answer.interpretation.summary
+        }
+        switch answer.interpretation.failure {
+        case .lame?, .aliasLoop?, .garbage?: return "\(message.code) (\(answer.interpretation.summary))"
+        case .code?, .silence?, .transport?, nil:
+            let reasons = message.extendedErrors.map(\.description).joined(separator: ", ")
+            return reasons.isEmpty ? "\(message.code)" : "\(message.code) (\(reasons))"
+        }
     }
 }

@@ -21,6 +21,8 @@ package struct ResolverConfiguration: Sendable {
     package var isCautious: Bool
     /// Servers whose AD bit counts (RFC 4035 §3.2.3), such as a validator on loopback; that of encrypted sources always does.
     package var trustedAddresses: Set<IPAddress>
+    /// Whether the AD bit of servers on loopback counts, but for Docker's, which only passes on what came from afar.
+    package var trustsLoopback: Bool
     /// Names with fixed addresses, in lower case; they are never looked up.
     package var hosts: [String: [IPAddress]]
     /// The most answers that are kept in memory.
@@ -38,6 +40,7 @@ package struct ResolverConfiguration: Sendable {
         believesLoneNegative: Bool = false,
         isCautious: Bool = false,
         trustedAddresses: Set<IPAddress> = [],
+        trustsLoopback: Bool = true,
         hosts: [String: [IPAddress]] = [:],
         cacheLimit: Int = 10_000,
         trustRootsFile: String? = nil
@@ -51,6 +54,7 @@ package struct ResolverConfiguration: Sendable {
         self.believesLoneNegative = believesLoneNegative
         self.isCautious = isCautious
         self.trustedAddresses = trustedAddresses
+        self.trustsLoopback = trustsLoopback
         self.hosts = hosts
         self.cacheLimit = cacheLimit
         self.trustRootsFile = trustRootsFile

@@ -1,4 +1,5 @@
 import ArgumentParser
+import DNSProtocol
 import Gateway
 
 /// Looks at names as the gateway sees them.
@@ -17,16 +18,29 @@ struct DNS: AsyncParsableCommand {
 
         @OptionGroup var options: ConfigurationOptions
         @Argument(help: "A domain.") var domain: String
+        @Option(help: "A record type, such as TXT; may be given several times.") var type: [String] = []
         @Flag(help: "Print JSON.") var json = false
+
+        func validate() throws {
+            if let unknown = self.type.first(where: { RecordType(mnemonic: $0) == nil }) {
+                throw ValidationError("\"\(unknown)\" is not one of A, AAAA, CNAME, MX, NS, PTR, SOA, TLSA, TXT.")
+            }
+        }
 
         func run() async throws {
             let configuration = try self.options.load()
+            let types = self.type.compactMap(RecordType.init(mnemonic:))
             let reports: [LookupReport]
             do {
-                let request = ControlRequest(.dnsLookup, subject: self.domain)
+                var request = ControlRequest(.dnsLookup, subject: self.domain)
+                request.types = types.isEmpty ? nil : types.map(\.description)
                 reports = try await ControlClient.send(request, to: configuration.controlSocket).lookups ?? []
             } catch is ControlClient.NotRunning {
-                reports = await LookupReport.ask(self.domain, configuration)
+                reports = await LookupReport.ask(
+                    self.domain,
+                    types.isEmpty ? LookupReport.usualTypes : types,
+                    configuration
+                )
             }
             guard !reports.isEmpty else {
                 complain("hikyaku: \"\(self.domain)\" is no domain name, or there is no DNS source")
@@ -45,14 +59,10 @@ struct DNS: AsyncParsableCommand {
         @Flag(help: "Print JSON.") var json = false
 
         func run() async throws {
-            let sources = try await askGateway(ControlRequest(.dnsSources), self.options).status?.dnsSources ?? []
-            if self.json {
-                print(MessageJSON.text(of: sources))
+            guard let status = try await askGateway(ControlRequest(.dnsSources), self.options).status else {
                 return
             }
-            for source in sources {
-                print("\(source.name)  \(source.isHealthy ? "good" : "failed lately, asked last")")
-            }
+            print(self.json ? MessageJSON.text(of: status.dnsSources) : status.sourceTable)
         }
     }
 

@@ -21,7 +21,8 @@ struct ResolverFixture {
         resolvConfPath: "/nonexistent/resolv.conf",
         sourceTimeout: .seconds(3),
         lookupTimeout: .seconds(40),
-        headStart: .seconds(20)
+        headStart: .seconds(20),
+        trustsLoopback: false
     )
     var archive: MemoryArchive?
     private static let now = Timestamp(seconds: 1_800_000_000)

@@ -49,6 +49,9 @@ struct ValidationTests {
             let asked = server.questions.count
             #expect(await self.security(chain) == Array(repeating: true, count: 9), "from the cache")
             #expect(server.questions.count == asked)
+            var near = self.fixture
+            near.configuration.trustsLoopback = true
+            #expect(await self.security(near.chain(server)) == Array(repeating: true, count: 9), "it is on loopback")
             server.authenticate(false)
             #expect(await self.security(self.trusting().chain(server)) == Array(repeating: false, count: 9))
         }

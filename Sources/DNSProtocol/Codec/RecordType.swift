@@ -22,6 +22,14 @@ package struct RecordType: RawRepresentable, Hashable, Sendable, CustomStringCon
         (.aaaa, "AAAA"), (.opt, "OPT"), (.tlsa, "TLSA"),
     ]
 
+    /// Reads a mnemonic in any case, such as `MX`; nil for what we have no name for.
+    package init?(mnemonic: String) {
+        guard let known = Self.names.first(where: { $0.1 == mnemonic.uppercased() }), known.0 != .opt else {
+            return nil
+        }
+        self = known.0
+    }
+
     /// The mnemonic, or `TYPE65280` for one that we have no name for (RFC 3597 §5).
     package var description: String {
         Self.names.first { $0.0 == self }?.1 ?? "TYPE\(self.rawValue)"

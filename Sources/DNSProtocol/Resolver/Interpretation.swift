@@ -63,7 +63,8 @@ package enum Interpretation: Sendable, Hashable {
             self = .truncated
             return
         }
-        guard let (owner, aliasTTL) = Self.follow(from: question.name, in: message.answers) else {
+        let aliases = question.type == .cname ? [] : message.answers
+        guard let (owner, aliasTTL) = Self.follow(from: question.name, in: aliases) else {
             self = .failed(.aliasLoop)
             return
         }

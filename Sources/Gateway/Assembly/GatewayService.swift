@@ -157,6 +157,7 @@ package final class GatewayService: Sendable {
             // Throws only when cancelled, which is how it ends.
             group.addTask { try? await self.queue.run() }
             group.addTask { await self.keepHouse() }
+            group.addTask { await self.resolver.run { await self.dnsIsBack() } }
             await untilStopped()
             await control?.stop()
             await self.stop()
@@ -171,6 +172,20 @@ package final class GatewayService: Sendable {
         self.resolver.flush()
         self.queue.lookAgain()
         self.logger.notice("SIGHUP: DNS is asked afresh; the configuration is read at start only, restart to change it")
+    }
+
+    /// What waited for names goes at once, over ways that were left alone only because their names could not be resolved.
+    private func dnsIsBack() async {
+        do {
+            for (key, state) in self.queue.openBreakers where state.reason == .dnsUnavailable {
+                _ = try await self.queue.closeBreaker(key)
+            }
+            let count = try await self.store.expedite(.all)
+            self.logger.notice("DNS answers again; what waited goes now", metadata: ["recipients": "\(count)"])
+        } catch {
+            self.logger.warning("DNS answers again, but the queue could not be read", metadata: ["why": "\(error)"])
+        }
+        self.queue.lookAgain()
     }
 
     private func listen() async throws {

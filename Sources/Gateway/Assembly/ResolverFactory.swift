@@ -19,7 +19,9 @@ enum ResolverFactory {
             headStart: settings.headStart,
             serveStale: settings.serveStale,
             believesLoneNegative: settings.believesLoneNegative,
+            isCautious: settings.isCautious,
             trustedAddresses: settings.trustedAddresses,
+            trustsLoopback: settings.trustsLoopback,
             hosts: settings.hosts,
             trustRootsFile: self.trustRootsFile
         )

@@ -176,37 +176,49 @@ package struct ConfigurationLoader {
             hosts[name.lowercased()] = addresses
         }
         pins.finish()
+        let usesPublic = section.bool("public-resolvers") ?? true
+        let (trustsLoopback, trusted) = self.trust(section)
         return DNSSettings(
-            sources: self.sources(section),
+            sources: self.sources(section, usesPublic: usesPublic),
+            usesPublicResolvers: usesPublic,
             resolvConf: section.text("resolv-conf") ?? "/etc/resolv.conf",
             sourceTimeout: section.duration("source-timeout") ?? .milliseconds(1_500),
             lookupTimeout: section.duration("lookup-timeout") ?? .seconds(5),
             headStart: section.duration("head-start") ?? .milliseconds(300),
             serveStale: section.duration("serve-stale") ?? .seconds(7 * 86_400),
             believesLoneNegative: section.bool("believe-lone-negative") ?? false,
-            trustedAddresses: self.trustedAddresses(section),
+            isCautious: section.bool("caution") ?? false,
+            trustedAddresses: trusted,
+            trustsLoopback: trustsLoopback,
             hosts: hosts
         )
     }
 
-    private func trustedAddresses(_ section: SettingsSection) -> Set<IPAddress> {
-        let addresses = (section.list("trust-ad") ?? []).compactMap { raw in
+    private func trust(_ section: SettingsSection) -> (loopback: Bool, Set<IPAddress>) {
+        let raws = section.list("trust-ad") ?? [.init(text: "loopback")]
+        let addresses = raws.filter { $0.text != "loopback" }.compactMap { raw in
             let address = IPAddress(raw.text)
             if address == nil {
-                section.report("trust-ad", raw, "expected an IP address such as 127.0.0.1, found \"\(raw.text)\"")
+                section.report(
+                    "trust-ad",
+                    raw,
+                    "expected loopback or an IP address such as 192.0.2.53, found \"\(raw.text)\""
+                )
             }
             return address
         }
-        return Set(addresses)
+        return (raws.contains { $0.text == "loopback" }, Set(addresses))
     }
 
-    private func sources(_ section: SettingsSection) -> [DNSSource] {
-        let defaults = ["system", "8.8.8.8", "1.1.1.1", "https://1.1.1.1/dns-query"]
-        let raws = section.list("sources") ?? defaults.map { .init(text: $0) }
+    /// The sources as written, without public ones where those are switched off.
+    private func sources(_ section: SettingsSection, usesPublic: Bool) -> [DNSSource] {
+        guard let raws = section.list("sources") else {
+            return [.system] + (usesPublic ? PublicResolvers.sources : [])
+        }
         if raws.isEmpty {
             section.report("sources", nil, "is empty; name at least one, such as system")
         }
-        return raws.compactMap { raw in
+        let sources = raws.compactMap { raw in
             do {
                 return try DNSSource(raw.text)
             } catch {
@@ -214,6 +226,11 @@ package struct ConfigurationLoader {
                 return nil
             }
         }
+        let allowed = usesPublic ? sources : sources.filter { !$0.isPublic }
+        if allowed.isEmpty, !sources.isEmpty {
+            section.report("sources", nil, "names public resolvers only, which public-resolvers: false switches off")
+        }
+        return allowed
     }
 
     private func log() -> LogSettings {

@@ -90,11 +90,13 @@ extension APISettings {
 extension DNSSettings {
     fileprivate var lines: [String] {
         [
-            "  sources: \(list(self.sources))", "  resolv-conf: \(scalar(self.resolvConf))",
+            "  sources: \(list(self.sources))", "  public-resolvers: \(self.usesPublicResolvers)",
+            "  resolv-conf: \(scalar(self.resolvConf))",
             "  source-timeout: \(configured(self.sourceTimeout))",
             "  lookup-timeout: \(configured(self.lookupTimeout))", "  head-start: \(configured(self.headStart))",
             "  serve-stale: \(configured(self.serveStale))", "  believe-lone-negative: \(self.believesLoneNegative)",
-            "  trust-ad: \(list(self.trustedAddresses.sorted { $0.description < $1.description }))",
+            "  caution: \(self.isCautious)",
+            "  trust-ad: \(list((self.trustsLoopback ? ["loopback"] : []) + self.trustedAddresses.map(\.description).sorted()))",
         ] + self.pins
     }
 

@@ -112,14 +112,20 @@ package struct APISettings: Sendable {
 
 package struct DNSSettings: Sendable {
     package var sources: [DNSSource]
+    /// Whether well-known public resolvers may be asked; those of the system's own file always may.
+    package var usesPublicResolvers: Bool
     package var resolvConf: String
     package var sourceTimeout: Duration
     package var lookupTimeout: Duration
     package var headStart: Duration
     package var serveStale: Duration
     package var believesLoneNegative: Bool
+    /// Whether a single source's "there is none" bounces no mail either.
+    package var isCautious: Bool
     /// Servers whose word that they validated an answer counts.
     package var trustedAddresses: Set<IPAddress>
+    /// The same for servers on loopback.
+    package var trustsLoopback: Bool
     package var hosts: [String: [IPAddress]]
 }
 

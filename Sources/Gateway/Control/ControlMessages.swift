@@ -10,6 +10,8 @@ package struct ControlRequest: Codable, Sendable {
     package var verb: Verb
     /// A queue id, a domain, a provider's name, or `ALL`; what it is depends on the verb.
     package var subject: String?
+    /// With `dnsLookup`: record types by their mnemonics.
+    package var types: [String]?
     /// With `takeOver`: octets of a `TakeOverEnvelope`, as JSON, that follow the line.
     package var envelopeLength: Int?
     /// With `takeOver`: octets of the content that follow the envelope.
@@ -64,6 +66,16 @@ package struct GatewayStatus: Codable, Sendable {
     package struct Source: Codable, Sendable {
         package var name: String
         package var isHealthy: Bool
+        /// Why it failed last, and for how many seconds it has been failing.
+        package var failure: String?
+        package var failingSeconds: Int64?
+        /// How often others had what it denied.
+        package var contradictions: Int?
+        /// Whether its word that it validated an answer counts, and whether it has ever said so.
+        package var isTrusted: Bool?
+        package var validates: Bool?
+        package var usesEDNS: Bool?
+        package var isPublic: Bool?
     }
 
     package var version: String

@@ -38,7 +38,7 @@ extension GatewayService {
             guard DomainName(name) != nil else {
                 throw StartupFailure("\"\(name)\" is no domain")
             }
-            return ControlReply(lookups: await self.resolver.inspect(name, types: [.mx, .a, .aaaa]))
+            return ControlReply(lookups: await self.resolver.inspect(name, types: try self.types(request.types)))
         case .dnsFlush:
             self.resolver.flush()
             return ControlReply(count: 0)
@@ -100,7 +100,36 @@ extension GatewayService {
                     why: state.text
                 )
             }.sorted { $0.name < $1.name },
-            dnsSources: self.resolver.sources().map { .init(name: $0.source.description, isHealthy: $0.isHealthy) }
+            dnsSources: self.resolver.sourceReports().map(GatewayStatus.Source.init)
+        )
+    }
+
+    private func types(_ names: [String]?) throws -> [RecordType] {
+        try names.map { names in
+            try names.map { name in
+                guard let type = RecordType(mnemonic: name) else {
+                    throw StartupFailure(
+                        "\"\(name)\" is no record type that mail needs, such as MX, A, AAAA, TXT, TLSA"
+                    )
+                }
+                return type
+            }
+        } ?? LookupReport.usualTypes
+    }
+}
+
+extension GatewayStatus.Source {
+    fileprivate init(_ report: SourceState) {
+        self.init(
+            name: report.source.description,
+            isHealthy: report.isHealthy,
+            failure: report.failure,
+            failingSeconds: report.failingFor?.components.seconds,
+            contradictions: report.contradictions,
+            isTrusted: report.isTrusted,
+            validates: report.validates,
+            usesEDNS: report.usesEDNS,
+            isPublic: report.source.isPublic
         )
     }
 }

@@ -1,4 +1,4 @@
-import DNSProtocol
+package import DNSProtocol
 package import DNSResolver
 import HTTPTransport
 import Logging
@@ -9,7 +9,11 @@ package typealias LookupReport = SourceReport
 
 extension SourceReport {
     /// Asks the sources of a configuration without a running gateway.
-    package static func ask(_ domain: String, _ configuration: GatewayConfiguration) async -> [SourceReport] {
+    package static func ask(
+        _ domain: String,
+        _ types: [RecordType],
+        _ configuration: GatewayConfiguration
+    ) async -> [SourceReport] {
         let logger = Logger(label: "dns") { _ in SwiftLogNoOpLogHandler() }
         let http = CurlClient(
             configuration: .init(allowedNetworks: GatewayService.networksOfSources(configuration.dns)),
@@ -23,10 +27,13 @@ extension SourceReport {
             wallTime: { .now },
             logger: logger
         )
-        let reports = await resolver.inspect(domain, types: [.mx, .a, .aaaa])
+        let reports = await resolver.inspect(domain, types: types)
         http.shutDown()
         return reports
     }
+
+    /// What is asked where nothing else is wished.
+    package static let usualTypes: [RecordType] = [.mx, .a, .aaaa]
 
     /// A table, one line a source and record type.
     package static func table(_ reports: [SourceReport]) -> String {
@@ -39,7 +46,7 @@ extension SourceReport {
                 report.type,
                 "\(report.source) (\(report.transport))",
                 printable(report.result),
-                report.isAuthenticated ? "ad" : "-",
+                report.flags.isEmpty ? "-" : printable(report.flags),
                 report.timeToLive.map { "\($0)" } ?? "-",
                 "\(report.milliseconds)",
                 printable(records + more)

@@ -14,6 +14,16 @@ extension GatewayStatus {
         return (lines + self.breakers.map { "closed     \($0.name) \($0.term)" }).joined(separator: "\n")
     }
 
+    /// The DNS sources in the order in which they are asked now.
+    package var sourceTable: String {
+        var table = TextTable()
+        table.add("SOURCE", "STATE", "DNSSEC", "NOTES")
+        for source in self.dnsSources {
+            table.add(source.name, source.state, source.validation, source.notes)
+        }
+        return table.text
+    }
+
     /// The chain in its order, one line for each way that is left alone, or one that says that it is in use.
     package var providerTable: String {
         var table = TextTable()
@@ -52,5 +62,34 @@ extension GatewayStatus {
 extension GatewayStatus.Breaker {
     fileprivate var term: String {
         "until \(self.until): \(printable(self.why))"
+    }
+}
+
+extension GatewayStatus.Source {
+    fileprivate var state: String {
+        guard !self.isHealthy else {
+            return "good"
+        }
+        let term = self.failingSeconds.map { " for \(humanDuration(.seconds($0)))" } ?? ""
+        return "failing\(term), asked last: \(printable(self.failure ?? "?"))"
+    }
+
+    /// Whether it validates, and whether that counts.
+    fileprivate var validation: String {
+        switch (self.validates ?? false, self.isTrusted ?? false) {
+        case (true, true): "validates, trusted"
+        case (true, false): "validates, not trusted"
+        case (false, true): "trusted"
+        case (false, false): "-"
+        }
+    }
+
+    fileprivate var notes: String {
+        let lies = self.contradictions ?? 0
+        let notes = [
+            lies > 0 ? "denied \(lies == 1 ? "once" : "\(lies) times") what others have" : nil,
+            self.usesEDNS == false ? "without EDNS" : nil, self.isPublic == true ? "public" : nil,
+        ].compactMap { $0 }
+        return notes.isEmpty ? "-" : notes.joined(separator: ", ")
     }
 }

@@ -1,4 +1,6 @@
+import DNSProtocol
 import Gateway
+import MailModel
 import Testing
 
 @Suite("The configuration")
@@ -14,6 +16,25 @@ struct ConfigurationLoaderTests {
         } catch {
             return "\(error)"
         }
+    }
+
+    @Test("public resolvers are asked behind the system's, unless one key or variable switches them off")
+    func publicResolvers() throws {
+        let usual = try self.load("hostname: a").dns
+        #expect(
+            usual.sources.map(\.description) == [
+                "system", "8.8.8.8", "1.1.1.1", "https://dns.google@8.8.8.8/dns-query", "https://1.1.1.1/dns-query",
+            ]
+        )
+        #expect(usual.trustsLoopback && usual.trustedAddresses.isEmpty)
+        let closed = try self.load("dns: { public-resolvers: false }").dns
+        #expect(closed.sources.map(\.description) == ["system"])
+        let listed = try self.load(
+            "dns: { sources: [\"192.0.2.53\", system, \"9.9.9.9\", \"tls://1.1.1.1\"], trust-ad: [192.0.2.53] }",
+            ["HIKYAKU_DNS_PUBLIC_RESOLVERS": "false"]
+        ).dns
+        #expect(listed.sources.map(\.description) == ["192.0.2.53", "system"])
+        #expect(!listed.trustsLoopback && listed.trustedAddresses.map(\.description) == ["192.0.2.53"])
     }
 
     @Test("without any file, whatever has credentials joins the chain behind direct")
@@ -114,6 +135,16 @@ struct ConfigurationLoaderTests {
             testDescription: "not YAML",
             text: "hostname: [a",
             expected: "not valid YAML"
+        ),
+        Mistake(
+            testDescription: "nobody left to ask",
+            text: "dns: { sources: [\"8.8.8.8\", \"tls://dns.quad9.net@9.9.9.9\"], public-resolvers: false }",
+            expected: "names public resolvers only, which public-resolvers: false switches off"
+        ),
+        Mistake(
+            testDescription: "a trusted server by name",
+            text: "dns: { trust-ad: [loopback, localhost] }",
+            expected: "expected loopback or an IP address such as 192.0.2.53, found \"localhost\""
         ),
         Mistake(
             testDescription: "a DNS source by name",

@@ -71,13 +71,15 @@ struct EffectiveConfigurationTests {
 
         dns:
           sources: ["192.0.2.53", "https://dns.example@192.0.2.54/q"]
+          public-resolvers: false
           resolv-conf: /srv/resolv.conf
           source-timeout: 1600ms
           lookup-timeout: 6s
           head-start: 301ms
           serve-stale: 8d
           believe-lone-negative: true
-          trust-ad: ["192.0.2.53"]
+          caution: true
+          trust-ad: ["loopback", "192.0.2.53"]
           hosts:
             a.example.org: ["192.0.2.1", "2001:db8::1"]
 

@@ -100,7 +100,7 @@ struct TableTests {
         let expected = """
             TYPE  SOURCE            RESULT          FLAGS  TTL    MS  RECORDS
             MX    127.0.0.11 (udp)  REFUSED         -      -       1  \("")
-            MX    8.8.8.8 (tcp)     NOERROR         ad     300    12  10 mx1.example.net, 20 a, 30 b, 40 c, and 1 more
+            MX    8.8.8.8 (tcp)     NOERROR         ra ad  300    12  10 mx1.example.net, 20 a, 30 b, 40 c, and 1 more
             MX    1.1.1.1 (udp)     no ?[31manswer  -      5    1500  10 mx?2J
             """
         #expect(LookupReport.table(reports) == expected)
@@ -140,6 +140,7 @@ struct TableTests {
             transport: transport,
             result: result,
             isAuthenticated: isAuthenticated,
+            flags: isAuthenticated ? "ra ad" : "",
             records: records,
             timeToLive: timeToLive,
             milliseconds: milliseconds
@@ -151,6 +152,7 @@ struct TableTests {
         var type = "MX"
         let source, transport, result: String
         let isAuthenticated: Bool
+        let flags: String
         let records: [String]
         let timeToLive: UInt32?
         let milliseconds: Int64
