@@ -63,6 +63,18 @@ package struct BreakerBoard: Sendable {
         return keys.isEmpty ? .allowed : .probe(keys)
     }
 
+    /// What a breaker that refuses a way now says in the place of an attempt; nil when none does.
+    package func standing(
+        _ provider: String,
+        from senderDomain: String?,
+        to destination: String?,
+        at now: Timestamp
+    ) -> Failure? {
+        let keys = Self.keys(provider, from: senderDomain, to: destination)
+        let last = keys.compactMap { key in self.refusal(of: key, at: now).map { (key, $0) } }.max { $0.1 < $1.1 }
+        return last.flatMap { key, _ in self.open[key].map { Failure(leftAlone: key, $0) } }
+    }
+
     /// Opens a breaker, or keeps it open longer, and returns the state to be stored.
     package mutating func trip(
         _ key: BreakerKey,

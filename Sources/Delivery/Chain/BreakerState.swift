@@ -51,3 +51,23 @@ package struct BreakerState: Hashable, Sendable {
         self.text = text
     }
 }
+
+extension Failure {
+    /// Stands for an attempt that a breaker made unnecessary: leads to the next provider, and blames the message for nothing.
+    init(leftAlone key: BreakerKey, _ state: BreakerState) {
+        let scope: Scope =
+            switch key.part {
+            case .whole: .provider
+            case .senderDomain: .sender
+            case .destination: .destination
+            }
+        self.init(
+            .transient,
+            scope,
+            .connect,
+            status: EnhancedStatusCode(4, 4, 1),
+            text: "\(key) is left alone for now: \(state.text)",
+            reason: state.reason
+        )
+    }
+}

@@ -4,27 +4,27 @@ import Synchronization
 extension QueueManager {
     /// One worker: attempts what is ready until there will be nothing more.
     func work() async {
-        while let work = await self.nextWork() {
-            await self.deliver(work)
-            self.state.withLock { $0.ready.finish(work.lane) }
+        while let turn = await self.nextTurn() {
+            let word = await self.deliver(turn.element)
+            let now = self.clock.now
+            self.state.withLock { $0.ready.finish(turn, word, at: now) }
         }
     }
 
-    private func nextWork() async -> Work? {
+    private func nextTurn() async -> ReadyQueue<Work>.Turn? {
         await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
-                let next: Work?? = self.state.withLock { state in
-                    if state.isStopping || Task.isCancelled {
-                        return .some(nil)
-                    }
-                    if let next = state.ready.next() {
-                        return next.element
+                let isOver = self.state.withLock { state in
+                    guard !state.isStopping, !Task.isCancelled else {
+                        return true
                     }
                     state.idle.append(continuation)
-                    return .none
+                    return false
                 }
-                if case .some(let work) = next {
-                    continuation.resume(returning: work)
+                if isOver {
+                    continuation.resume(returning: nil)
+                } else {
+                    self.dispatch()
                 }
             }
         } onCancel: {
@@ -32,10 +32,22 @@ extension QueueManager {
         }
     }
 
-    /// Makes one attempt, records what it brought and passes on who is left.
-    private func deliver(_ work: Work) async {
+    /// Makes one attempt, records what it brought, passes on who is left, and tells what it says of the pace.
+    private func deliver(_ work: Work) async -> Pace.Word {
+        var work = work
+        if let closed = self.reconsider(&work) {
+            await self.conclude(work, AttemptReport(failure: closed, for: work.recipients), wasMade: false)
+            return .nothing
+        }
+        let report = await self.attempt(work)
+        // What a cancelled attempt saw says nothing about the other side, and must close no way for the next start.
+        await self.conclude(work, Task.isCancelled ? report.interrupted : report, wasMade: true)
+        return report.word
+    }
+
+    private func attempt(_ work: Work) async -> AttemptReport {
         let store = self.store
-        let report = await work.provider.attempt(
+        return await work.provider.attempt(
             work.message,
             to: work.recipients,
             deadline: self.clock.now.advanced(by: self.configuration.attemptTimeout),
@@ -45,14 +57,37 @@ extension QueueManager {
                 }
             }
         )
-        // What a cancelled attempt saw says nothing about the other side, and must close no way for the next start.
-        await self.conclude(work, Task.isCancelled ? report.interrupted : report)
     }
 
-    private func conclude(_ work: Work, _ report: AttemptReport) async {
+    /// Looks at the breakers again, since one may have opened while the work stood in its lane.
+    ///
+    /// Gives the failure that stands for an attempt which would only repeat what is known; else the work may go, as a probe
+    /// if the time for one has come.
+    private func reconsider(_ work: inout Work) -> Failure? {
+        guard work.probes.isEmpty else {
+            return nil
+        }
+        let now = self.clock.wallTime
+        let (closed, probes) = self.state.withLock { [work] state -> (Failure?, [BreakerKey]) in
+            let (sender, destination) = (work.senderDomain, work.lane.destination)
+            switch state.board.permit(work.lane.provider, from: sender, to: destination, at: now) {
+            case .allowed: return (nil, [])
+            case .probe(let keys): return (nil, keys)
+            case .refused: return (state.board.standing(work.lane.provider, from: sender, to: destination, at: now), [])
+            }
+        }
+        work.probes = probes
+        return closed
+    }
+
+    private func conclude(_ work: Work, _ report: AttemptReport, wasMade: Bool) async {
         let now = self.clock.wallTime
         let judge = self.judge(for: work.message, at: now)
         var verdict = judge.judge(report, of: work.recipients, by: work.provider.name)
+        if !wasMade {
+            // What only repeats a breaker's word opens none.
+            verdict.trips = []
+        }
         let board = self.updateBreakers(work, verdict, at: now)
         var next: [Work] = []
         if !verdict.movers.isEmpty {
@@ -156,19 +191,13 @@ extension QueueManager {
         }
         let plan = self.plan(new.message, new.recipients)
         new.firstAttempts = plan.firstAttempts
+        new.dueAt = plan.dueAt
         return (new, plan)
     }
 
     /// Gives back what was never begun, so that the next start does not take it for interrupted.
     func parkWaiting() async {
-        let works = self.state.withLock { state in
-            var works: [Work] = []
-            while let (lane, work) = state.ready.next() {
-                state.ready.finish(lane)
-                works.append(work)
-            }
-            return works
-        }
+        let works = self.state.withLock { $0.ready.removeWaiting() }
         await withDiscardingTaskGroup { group in
             for work in works {
                 group.addTask { await self.park(work) }

@@ -7,16 +7,12 @@ extension QueueManager {
         while !Task.isCancelled, !self.isStopping {
             do {
                 let pause = try await self.leaseDue()
-                await self.sleepOrWake(pause)
+                await self.sleep(for: pause, orUntil: self.wake)
             } catch {
                 self.events.storeTrouble(error)
-                await self.sleepOrWake(.seconds(1))
+                await self.sleep(for: .seconds(1), orUntil: self.wake)
             }
         }
-    }
-
-    private var isStopping: Bool {
-        self.state.withLock(\.isStopping)
     }
 
     /// Leases one batch and returns how long nothing is due.
@@ -37,9 +33,14 @@ extension QueueManager {
         }
         let limit = min(room, 500)
         let leased = try await self.store.leaseDue(at: now, limit: limit)
+        var given: [(id: QueueID, rest: Unassigned)] = []
         for message in leased {
-            try await self.start(message, at: now)
+            let rest = await self.start(message, at: now)
+            if !rest.recipients.isEmpty {
+                given.append((message.message.id, rest))
+            }
         }
+        await self.giveBack(given, at: now)
         guard leased.count < limit else {
             return .zero
         }
@@ -47,8 +48,8 @@ extension QueueManager {
         return next.map { min(max($0 - self.clock.wallTime, .milliseconds(10)), .seconds(60)) } ?? .seconds(60)
     }
 
-    /// Hands a leased message to the lanes; those for whom no provider may be used now are given back.
-    private func start(_ leased: LeasedMessage, at now: Timestamp) async throws(StoreFailure) {
+    /// Hands a leased message to the lanes; gives those for whom there is no way or no room now.
+    private func start(_ leased: LeasedMessage, at now: Timestamp) async -> Unassigned {
         let recipients = leased.recipients.map { recipient in
             var recipient = recipient
             if let provider = leased.interrupted[recipient.number] {
@@ -70,23 +71,43 @@ extension QueueManager {
             }
         }
         let wanted = recipients.filter { recipient in !doubtful.contains { $0.number == recipient.number } }
-        let (works, rest) = self.state.withLock {
-            self.assign(leased.message, wanted, .init(), isBegun: false, at: now, &$0)
+        let (works, rest) = self.state.withLock { state in
+            let (works, rest) = self.assign(leased.message, wanted, .init(), isBegun: false, at: now, &state)
+            let (admitted, crowded) = self.admit(works, at: now, &state)
+            return (admitted, rest.joined(with: crowded))
         }
         self.submit(works)
-        guard !rest.recipients.isEmpty else {
-            return
-        }
-        if now >= leased.message.expiresAt {
+        if !rest.recipients.isEmpty, now >= leased.message.expiresAt {
             await self.expire(leased.message, rest.recipients, at: now)
-            return
+            return Unassigned(recipients: [], until: nil)
         }
-        let dueAt = min(rest.until ?? now + self.schedule.outageDelay, leased.message.expiresAt)
-        try await self.store.release(
-            leased.message.id,
-            recipients: rest.recipients.map(\.number),
-            dueAt: max(dueAt, now + .milliseconds(100))
-        )
+        let latest = leased.message.expiresAt
+        return Unassigned(recipients: rest.recipients, until: rest.until.map { min($0, latest) })
+    }
+
+    /// Gives recipients back to the store, all at once so that they share its flushes.
+    private func giveBack(_ given: [(id: QueueID, rest: Unassigned)], at now: Timestamp) async {
+        await withDiscardingTaskGroup { group in
+            for (id, rest) in given {
+                let dueAt = max(rest.until ?? now + self.schedule.outageDelay, now + .milliseconds(100))
+                group.addTask { await self.giveBack(id, rest.recipients, dueAt: dueAt) }
+            }
+        }
+    }
+
+    /// Tries until the store takes it: what stays leased would wait for the next start.
+    private func giveBack(_ id: QueueID, _ recipients: [Recipient], dueAt: Timestamp) async {
+        while true {
+            do {
+                try await self.store.release(id, recipients: recipients.map(\.number), dueAt: dueAt)
+                return
+            } catch {
+                self.events.storeTrouble(error)
+                guard error.kind != .missing, (try? await self.clock.sleep(for: .seconds(1))) != nil else {
+                    return
+                }
+            }
+        }
     }
 
     /// The time is over while every way is closed: bounces without a further attempt.
@@ -138,22 +159,6 @@ extension QueueManager {
         )
         if await self.record(result) {
             self.events.attemptEnded(result, of: message, recipients: recipients)
-        }
-    }
-
-    private func sleepOrWake(_ pause: Duration) async {
-        guard pause > .zero, !self.isStopping else {
-            return
-        }
-        await withDiscardingTaskGroup { group in
-            group.addTask {
-                // Throws when the doorbell rang first and ended the wait.
-                if (try? await self.clock.sleep(for: pause)) != nil {
-                    self.wake.signal()
-                }
-            }
-            await self.wake.wait()
-            group.cancelAll()
         }
     }
 }

@@ -1,4 +1,4 @@
-import MailModel
+package import MailModel
 import Synchronization
 
 /// Delivers what the store holds: leases what is due, asks the providers of the chain, records every attempt.
@@ -9,8 +9,8 @@ package final class QueueManager: Sendable {
     package struct Configuration: Sendable {
         /// Attempts that may run at a time.
         package var concurrency: Int
-        /// Attempts that may run at a time for one destination of a provider.
-        package var laneConcurrency: Int
+        /// Attempts that may run at a time for one destination of a provider, and where a stranger begins.
+        package var pace: Pace.Policy
         /// Messages that may be in memory, waiting or running; the rest stays in the store until there is room.
         package var capacity: Int
         /// The longest that one attempt may take.
@@ -18,12 +18,12 @@ package final class QueueManager: Sendable {
 
         package init(
             concurrency: Int = 200,
-            laneConcurrency: Int = 50,
+            pace: Pace.Policy = .init(),
             capacity: Int = 2_000,
             attemptTimeout: Duration = .seconds(300)
         ) {
             self.concurrency = concurrency
-            self.laneConcurrency = laneConcurrency
+            self.pace = pace
             self.capacity = capacity
             self.attemptTimeout = attemptTimeout
         }
@@ -37,7 +37,7 @@ package final class QueueManager: Sendable {
     struct State {
         var ready: ReadyQueue<Work>
         var board: BreakerBoard
-        var idle: [CheckedContinuation<Work?, Never>] = []
+        var idle: [CheckedContinuation<ReadyQueue<Work>.Turn?, Never>] = []
         var lastAttemptID: Int64 = 0
         var isStopping = false
     }
@@ -51,6 +51,8 @@ package final class QueueManager: Sendable {
     let events: any DeliveryEvents
     let composeBounce: BounceComposer
     let wake = WakeSignal()
+    /// Rings when a lane rests, so that somebody wakes it in time.
+    let paceBell = WakeSignal()
     let state: Mutex<State>
 
     /// Connects the queue to its ways out; `providers` are those of the chain, in its order.
@@ -75,7 +77,11 @@ package final class QueueManager: Sendable {
         self.events = events
         self.composeBounce = composeBounce
         self.state = Mutex(
-            State(ready: ReadyQueue(laneLimit: configuration.laneConcurrency), board: breakers)
+            State(
+                // A quarter of the places is for mail to where it flows, whatever else is stuck.
+                ready: ReadyQueue(policy: configuration.pace, doubtfulLimit: configuration.concurrency * 3 / 4),
+                board: breakers
+            )
         )
     }
 
@@ -83,6 +89,7 @@ package final class QueueManager: Sendable {
     package func run() async throws {
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask { await self.pollStore() }
+            group.addTask { await self.keepPace() }
             for _ in 0..<self.configuration.concurrency {
                 group.addTask { await self.work() }
             }
@@ -101,6 +108,7 @@ package final class QueueManager: Sendable {
         }
         idle.forEach { $0.resume(returning: nil) }
         self.wake.signal()
+        self.paceBell.signal()
     }
 
     /// Looks at the store again now, as after an operator's `flush`.
@@ -152,10 +160,12 @@ extension QueueManager {
             guard !state.isStopping,
                 state.ready.waitingCount + state.ready.runningCount < self.configuration.capacity
             else {
-                return FreshPlan(works: [])
+                return FreshPlan(works: [], dueAt: now)
             }
-            let (works, _) = self.assign(message, recipients, .init(), isBegun: true, at: now, &state)
-            return FreshPlan(works: works)
+            let (works, rest) = self.assign(message, recipients, .init(), isBegun: true, at: now, &state)
+            let (admitted, crowded) = self.admit(works, at: now, &state)
+            let waits = [rest.until, crowded.until].compactMap(\.self)
+            return FreshPlan(works: admitted, dueAt: waits.min() ?? now)
         }
     }
 
@@ -219,27 +229,13 @@ extension QueueManager {
         }
         return (works, Unassigned(recipients: assignment.unassigned, until: assignment.earliest))
     }
-
-    /// Puts work into its lanes and wakes as many workers as can run.
-    func submit(_ works: [Work]) {
-        guard !works.isEmpty else {
-            return
-        }
-        let started: [(CheckedContinuation<Work?, Never>, Work)] = self.state.withLock { state in
-            works.forEach { state.ready.append($0, to: $0.lane) }
-            var started: [(CheckedContinuation<Work?, Never>, Work)] = []
-            while !state.idle.isEmpty, !state.isStopping, let next = state.ready.next() {
-                started.append((state.idle.removeLast(), next.element))
-            }
-            return started
-        }
-        started.forEach { $0.resume(returning: $1) }
-    }
 }
 
 /// The first attempts of a message between its planning and its commit.
 package struct FreshPlan: Sendable {
     let works: [Work]
+    /// When recipients that are in none of the attempts are to be looked at again.
+    package let dueAt: Timestamp
 
     /// What the accepting transaction records.
     package var firstAttempts: [AttemptStart] {

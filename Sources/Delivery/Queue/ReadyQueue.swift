@@ -1,6 +1,10 @@
 import DequeModule
+import HeapModule
 
 /// What can be attempted now, in lanes, so that a slow destination holds up nobody but itself.
+///
+/// Lanes take turns; each has a pace of its own. Lanes in trouble, and those of which nothing is known yet, together leave
+/// a part of the places free, so that mail to where it flows finds one.
 package struct ReadyQueue<Element: Sendable>: Sendable {
     /// A provider, and for direct delivery the recipient's domain.
     package struct Lane: Hashable, Sendable {
@@ -13,66 +17,185 @@ package struct ReadyQueue<Element: Sendable>: Sendable {
         }
     }
 
-    private struct LaneState {
-        var waiting: Deque<Element> = []
-        var running = 0
-        var isListed = false
+    /// An element that runs; handed back with `finish`.
+    package struct Turn: Sendable {
+        package let lane: Lane
+        package let element: Element
+        package let began: ContinuousClock.Instant
+        fileprivate let cuts: Int
     }
 
+    private struct LaneState {
+        var pace: Pace
+        var waiting: Deque<Element> = []
+        var running = 0
+        var restsUntil: ContinuousClock.Instant?
+        /// In `turn`, `resting` or `parked`; never twice.
+        var isListed = false
+
+        var doubtful: Int {
+            self.pace.isProven ? 0 : self.running
+        }
+    }
+
+    private struct Rest: Comparable, Sendable {
+        var until: ContinuousClock.Instant
+        var lane: Lane
+
+        static func < (left: Rest, right: Rest) -> Bool {
+            left.until < right.until
+        }
+    }
+
+    /// How many destinations are remembered that have nothing waiting.
+    private static var memory: Int { 10_000 }
+
     private var lanes: [Lane: LaneState] = [:]
+    /// What was learned of lanes that are empty now.
+    private var paces: [Lane: Pace] = [:]
     /// Lanes that have something waiting and room to run it, each once, in turn.
     private var turn: Deque<Lane> = []
-    /// The most that may run in one lane at a time.
-    private let laneLimit: Int
+    /// Lanes whose next beginning is some time away.
+    private var resting = Heap<Rest>()
+    /// Doubtful lanes that wait until fewer of their kind run.
+    private var parked: Deque<Lane> = []
+    private let policy: Pace.Policy
+    private let doubtfulLimit: Int
+    private var doubtfulCount = 0
     /// What waits in all lanes.
     package private(set) var waitingCount = 0
     package private(set) var runningCount = 0
 
-    /// Makes an empty queue whose lanes run at most `laneLimit` elements at a time.
-    package init(laneLimit: Int) {
-        self.laneLimit = max(1, laneLimit)
+    /// Makes an empty queue; lanes in doubt run at most `doubtfulLimit` elements at a time, all together.
+    package init(policy: Pace.Policy, doubtfulLimit: Int) {
+        self.policy = policy
+        self.doubtfulLimit = max(1, doubtfulLimit)
+    }
+
+    /// When the first resting lane may go on; nil when none rests.
+    package var nextStart: ContinuousClock.Instant? {
+        self.resting.min?.until
+    }
+
+    /// How much waits in one lane.
+    package func waiting(in lane: Lane) -> Int {
+        self.lanes[lane]?.waiting.count ?? 0
+    }
+
+    /// The pace of a lane as it is known now.
+    package func pace(of lane: Lane) -> Pace {
+        self.lanes[lane]?.pace ?? self.paces[lane] ?? Pace(self.policy, isTrusted: lane.destination == nil)
+    }
+
+    /// How long it will take until what waits in the lane has begun, as far as can be told.
+    package func expectedWait(in lane: Lane) -> Duration {
+        let pace = self.pace(of: lane)
+        return (pace.duration / pace.limit + pace.interval) * self.waiting(in: lane)
     }
 
     package mutating func append(_ element: Element, to lane: Lane) {
-        self.lanes[lane, default: LaneState()].waiting.append(element)
+        let pace = self.pace(of: lane)
+        self.lanes[lane, default: LaneState(pace: pace)].waiting.append(element)
+        self.paces[lane] = nil
         self.waitingCount += 1
         self.list(lane)
     }
 
-    /// The next element to run, by turns of the lanes; nil when nothing waits or all lanes that have something are full.
-    package mutating func next() -> (lane: Lane, element: Element)? {
-        guard let lane = self.turn.popFirst(), var state = self.lanes[lane], let element = state.waiting.popFirst()
-        else {
-            return nil
+    /// The next element to run, by turns of the lanes; nil when nothing may begin now.
+    package mutating func next(at now: ContinuousClock.Instant) -> Turn? {
+        self.wakeRested(at: now)
+        while let lane = self.turn.popFirst() {
+            guard var state = self.lanes[lane], let element = state.waiting.first else {
+                continue
+            }
+            guard state.running < state.pace.limit else {
+                // The pace fell while the lane stood in line; the next end lists it again.
+                self.lanes[lane]?.isListed = false
+                continue
+            }
+            if !state.pace.isProven, self.doubtfulCount >= self.doubtfulLimit {
+                self.parked.append(lane)
+                continue
+            }
+            if let until = state.restsUntil, until > now {
+                self.resting.insert(Rest(until: until, lane: lane))
+                continue
+            }
+            state.waiting.removeFirst()
+            state.running += 1
+            state.isListed = false
+            state.restsUntil = state.pace.interval > .zero ? now + state.pace.interval : nil
+            self.doubtfulCount += state.pace.isProven ? 0 : 1
+            self.lanes[lane] = state
+            self.waitingCount -= 1
+            self.runningCount += 1
+            self.list(lane)
+            return Turn(lane: lane, element: element, began: now, cuts: state.pace.cuts)
         }
-        state.running += 1
-        state.isListed = false
-        self.lanes[lane] = state
-        self.waitingCount -= 1
-        self.runningCount += 1
-        self.list(lane)
-        return (lane, element)
+        return nil
     }
 
-    /// An element of the lane has ended; a lane with nothing left is forgotten.
-    package mutating func finish(_ lane: Lane) {
-        guard let running = self.lanes[lane]?.running, running > 0 else {
-            preconditionFailure("more ends than beginnings in lane \(lane)")
+    /// Lets lanes take turns again whose rest is over.
+    package mutating func wakeRested(at now: ContinuousClock.Instant) {
+        while let rest = self.resting.min, rest.until <= now {
+            self.turn.append(self.resting.removeMin().lane)
         }
-        self.lanes[lane]?.running -= 1
+    }
+
+    /// Takes out all that has not begun, in no particular order.
+    package mutating func removeWaiting() -> [Element] {
+        let elements = self.lanes.values.flatMap(\.waiting)
+        for lane in self.lanes.keys {
+            self.lanes[lane]?.waiting = []
+            self.lanes[lane]?.isListed = false
+        }
+        self.lanes = self.lanes.filter { $0.value.running > 0 }
+        self.turn = []
+        self.resting = Heap()
+        self.parked = []
+        self.waitingCount = 0
+        return elements
+    }
+
+    /// An element has ended; what is learned of its lane is kept when nothing of it is left.
+    package mutating func finish(_ turn: Turn, _ word: Pace.Word, at now: ContinuousClock.Instant) {
+        guard var state = self.lanes[turn.lane], state.running > 0 else {
+            preconditionFailure("more ends than beginnings in lane \(turn.lane)")
+        }
+        let doubtful = state.doubtful
+        state.running -= 1
+        state.pace.hear(word, after: now - turn.began, begunAt: turn.cuts, self.policy)
+        if word == .tooFast, state.pace.interval > .zero {
+            state.restsUntil = now + state.pace.interval
+        }
+        self.doubtfulCount += state.doubtful - doubtful
         self.runningCount -= 1
-        self.list(lane)
-        if let state = self.lanes[lane], state.running == 0, state.waiting.isEmpty {
-            self.lanes[lane] = nil
+        if state.running == 0, state.waiting.isEmpty {
+            self.lanes[turn.lane] = nil
+            self.remember(state.pace, of: turn.lane)
+        } else {
+            self.lanes[turn.lane] = state
+            self.list(turn.lane)
+        }
+        if self.doubtfulCount < self.doubtfulLimit {
+            self.turn.append(contentsOf: self.parked)
+            self.parked.removeAll(keepingCapacity: true)
         }
     }
 
     private mutating func list(_ lane: Lane) {
-        guard let state = self.lanes[lane], !state.isListed, !state.waiting.isEmpty, state.running < self.laneLimit
+        guard let state = self.lanes[lane], !state.isListed, !state.waiting.isEmpty, state.running < state.pace.limit
         else {
             return
         }
         self.lanes[lane]?.isListed = true
         self.turn.append(lane)
+    }
+
+    private mutating func remember(_ pace: Pace, of lane: Lane) {
+        if self.paces.count >= Self.memory, let any = self.paces.keys.first {
+            self.paces[any] = nil
+        }
+        self.paces[lane] = pace
     }
 }

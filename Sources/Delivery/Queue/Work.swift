@@ -9,7 +9,7 @@ struct Work: Sendable {
     /// The store knows of the attempt already, since it was committed together with the message.
     let isBegun: Bool
     /// Breakers for which this attempt is the probe.
-    let probes: [BreakerKey]
+    var probes: [BreakerKey]
     let round: Round
     let lane: ReadyQueue<Work>.Lane
 
@@ -31,6 +31,11 @@ struct Work: Sendable {
 /// Recipients for whom no provider may be used now, and when one may.
 struct Unassigned: Sendable {
     var recipients: [Recipient]
-    /// Nil when the chain is exhausted; else when the first breaker lets something through again.
+    /// Nil when the chain is exhausted; else when the first breaker lets something through again, or there may be room.
     var until: Timestamp?
+
+    func joined(with other: Unassigned) -> Unassigned {
+        let moments = [self.until, other.until].compactMap(\.self)
+        return Unassigned(recipients: self.recipients + other.recipients, until: moments.min())
+    }
 }

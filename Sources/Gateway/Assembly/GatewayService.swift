@@ -113,7 +113,10 @@ package final class GatewayService: Sendable {
         return QueueManager(
             configuration: .init(
                 concurrency: configuration.limits.concurrency,
-                laneConcurrency: configuration.limits.perDestination,
+                pace: Pace.Policy(
+                    start: configuration.limits.perDestinationStart,
+                    maximum: configuration.limits.perDestination
+                ),
                 attemptTimeout: retry.attemptTimeout
             ),
             chain: StrategyChain(

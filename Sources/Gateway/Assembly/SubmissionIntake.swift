@@ -66,7 +66,7 @@ struct SubmissionIntake: SubmissionSink {
                 user: submission.client.user
             ),
             firstAttempts: plan.firstAttempts,
-            dueAt: submission.receivedAt
+            dueAt: plan.dueAt
         )
         let queue = self.queue
         self.store.enqueue(new) { result in

@@ -139,6 +139,7 @@ package struct ConfigurationLoader {
             connectionsPerAddress: section.integer("connections-per-address", 1...1_000_000) ?? 1_000,
             concurrency: section.integer("concurrency", 1...10_000) ?? 200,
             perDestination: section.integer("per-destination", 1...10_000) ?? 20,
+            perDestinationStart: section.integer("per-destination-start", 1...10_000) ?? 5,
             apiNetworks: self.networks(section, "allow-api-networks") ?? []
         )
     }

@@ -124,6 +124,7 @@ extension LimitSettings {
             "  message-size: \(self.messageSize)", "  recipients: \(self.recipients)",
             "  connections: \(self.connections)", "  connections-per-address: \(self.connectionsPerAddress)",
             "  concurrency: \(self.concurrency)", "  per-destination: \(self.perDestination)",
+            "  per-destination-start: \(self.perDestinationStart)",
             "  allow-api-networks: \(list(self.apiNetworks))",
         ]
     }

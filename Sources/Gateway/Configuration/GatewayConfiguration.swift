@@ -151,6 +151,8 @@ package struct LimitSettings: Sendable {
     package var concurrency: Int
     /// Attempts that run at a time for one destination.
     package var perDestination: Int
+    /// Where that number begins for a destination of which nothing is known.
+    package var perDestinationStart: Int
     /// Networks in which HTTP APIs may stand although they are private or reserved.
     package var apiNetworks: [CIDRBlock]
 }

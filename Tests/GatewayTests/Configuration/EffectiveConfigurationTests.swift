@@ -102,6 +102,7 @@ struct EffectiveConfigurationTests {
           connections-per-address: 1002
           concurrency: 201
           per-destination: 21
+          per-destination-start: 6
           allow-api-networks: ["192.0.2.0/24"]
 
         log:

@@ -1,0 +1,88 @@
+import MailModel
+import Synchronization
+
+extension QueueManager {
+    /// Puts work into its lanes and wakes as many workers as can run.
+    func submit(_ works: [Work]) {
+        guard !works.isEmpty else {
+            return
+        }
+        self.state.withLock { state in
+            works.forEach { state.ready.append($0, to: $0.lane) }
+        }
+        self.dispatch()
+    }
+
+    /// Hands what may begin now to idle workers.
+    func dispatch() {
+        let now = self.clock.now
+        let (started, rests) = self.state.withLock { state in
+            var started: [(CheckedContinuation<ReadyQueue<Work>.Turn?, Never>, ReadyQueue<Work>.Turn)] = []
+            while !state.idle.isEmpty, !state.isStopping, let turn = state.ready.next(at: now) {
+                started.append((state.idle.removeLast(), turn))
+            }
+            return (started, state.ready.nextStart != nil)
+        }
+        started.forEach { $0.resume(returning: $1) }
+        if rests {
+            self.paceBell.signal()
+        }
+    }
+
+    /// Wakes lanes that rest when their time has come.
+    func keepPace() async {
+        while !Task.isCancelled, !self.isStopping {
+            let next = self.state.withLock(\.ready.nextStart)
+            let pause = next.map { max(self.clock.now.duration(to: $0), .zero) } ?? .seconds(3_600)
+            await self.sleep(for: pause, orUntil: self.paceBell)
+            let now = self.clock.now
+            if let next, next <= now {
+                self.state.withLock { $0.ready.wakeRested(at: now) }
+                self.dispatch()
+            }
+        }
+    }
+
+    /// Divides work into what there is room for and what must wait in the store; the lock is held.
+    ///
+    /// A lane may fill as much of the memory as is left free beside it, so that one backlog takes half of it, two a third
+    /// each, and a destination without any always finds room.
+    func admit(_ works: [Work], at now: Timestamp, _ state: inout State) -> ([Work], Unassigned) {
+        let free = self.configuration.capacity - state.ready.waitingCount - state.ready.runningCount
+        var admitted: [Work] = []
+        var crowded = Unassigned(recipients: [], until: nil)
+        for work in works {
+            guard !work.probes.isEmpty || state.ready.waiting(in: work.lane) < free else {
+                let wait = min(max(state.ready.expectedWait(in: work.lane), .seconds(1)), .seconds(120))
+                // Spread, so that they do not all come back in one moment.
+                let until = now + wait * (0.5 + self.clock.chance())
+                crowded.recipients += work.recipients
+                crowded.until = min(crowded.until ?? until, until)
+                continue
+            }
+            admitted.append(work)
+        }
+        return (admitted, crowded)
+    }
+
+    /// Waits for the time, for the bell or for the end, whichever comes first.
+    func sleep(for pause: Duration, orUntil bell: WakeSignal) async {
+        guard pause > .zero, !self.isStopping else {
+            return
+        }
+        await withDiscardingTaskGroup { group in
+            group.addTask {
+                // Throws when the bell rang first and ended the wait.
+                if (try? await self.clock.sleep(for: pause)) != nil {
+                    bell.signal()
+                }
+            }
+            await bell.wait()
+            group.cancelAll()
+        }
+    }
+
+    var isStopping: Bool {
+        self.state.withLock(\.isStopping)
+    }
+}

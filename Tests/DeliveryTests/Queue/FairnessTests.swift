@@ -1,0 +1,173 @@
+import Delivery
+import MailModel
+import Synchronization
+import TestKit
+import Testing
+
+@Suite("Fairness between destinations")
+struct FairnessTests {
+    private let fixture = QueueFixture()
+
+    @Test("thousands of messages to a silent destination do not keep one message elsewhere waiting")
+    func silentBacklog() async throws {
+        let direct = StallingProvider("direct")
+        let manager = self.fixture.manager([direct], configuration: .init(concurrency: 20, capacity: 400))
+        try await self.fixture.running(manager) {
+            for number in 1...3_000 {
+                _ = self.fixture.submit(Int64(number), to: ["u\(number)@silent.test"], manager)
+            }
+            let fresh = self.fixture.submit(3_001, to: ["a@fresh.test"], manager)
+            await self.fixture.store.wait { $0.contains { $0.start.messageID == fresh } }
+            #expect(self.fixture.states(fresh) == [.delivered(provider: "direct")])
+            #expect(manager.load.running <= 5, "the silent destination is a stranger")
+            #expect(manager.load.waiting <= 200, "it has at most half of the memory")
+            direct.letGo()
+        }
+    }
+
+    @Test("a backlog that falls due in the store leaves room for fresh mail, too, and is given back")
+    func storedBacklog() async throws {
+        let direct = StallingProvider("direct")
+        let manager = self.fixture.manager([direct], configuration: .init(concurrency: 20, capacity: 400))
+        for number in 1...1_000 {
+            let message = QueuedMessage.sample(Int64(number), arrivedAt: self.fixture.clock.wallTime)
+            let recipient = Recipient(number: 0, forwardPath: .sample("u@silent.test"))
+            self.fixture.store.insert(message, [recipient], dueAt: message.arrivedAt)
+        }
+        try await self.fixture.running(manager) {
+            await direct.waitUntilStalled(5)
+            let fresh = self.fixture.submit(3_001, to: ["a@fresh.test"], manager)
+            await self.fixture.store.wait { $0.contains { $0.start.messageID == fresh } }
+            #expect(self.fixture.states(fresh) == [.delivered(provider: "direct")])
+            direct.letGo()
+        }
+    }
+
+    @Test("many silent destinations together leave places for mail to where it flows")
+    func manySilent() async throws {
+        let direct = StallingProvider("direct")
+        let manager = self.fixture.manager([direct], configuration: .init(concurrency: 20, capacity: 2_000))
+        try await self.fixture.running(manager) {
+            let first = self.fixture.submit(1, to: ["a@good.test"], manager)
+            await self.fixture.store.wait { $0.contains { $0.start.messageID == first } }
+            for number in 2...201 {
+                _ = self.fixture.submit(Int64(number), to: ["u@silent\(number % 40).test"], manager)
+            }
+            await direct.waitUntilStalled(15)
+            let fresh = self.fixture.submit(300, to: ["b@good.test"], manager)
+            await self.fixture.store.wait { $0.contains { $0.start.messageID == fresh } }
+            #expect(self.fixture.states(fresh) == [.delivered(provider: "direct")])
+            direct.letGo()
+        }
+    }
+
+    @Test("what waits for a destination whose breaker opens goes on at once, without an attempt each")
+    func breakerFreesTheLane() async throws {
+        let direct = ScriptedProvider("direct", grouping: .byDomain) { _, _ in
+            .failed(.sample(.transient, .destination, .connect, reason: .connectionFailed))
+        }
+        let gmail = ScriptedProvider(accepting: "gmail")
+        let manager = self.fixture.manager(
+            [direct, gmail],
+            configuration: .init(concurrency: 1, pace: .init(start: 1), capacity: 2_000)
+        )
+        // Planned before anything is known of the destination, and run after.
+        let ids = (1...200).map { self.fixture.submit(Int64($0), to: ["u@dead.test"], manager) }
+        try await self.fixture.running(manager) {
+            await self.fixture.store.wait { $0.count == 400 }
+        }
+        #expect(ids.allSatisfy { self.fixture.states($0) == [.delivered(provider: "gmail")] })
+        #expect(direct.attempts.count == 1)
+        #expect(try await self.fixture.store.breakers().values.map(\.openings) == [1])
+    }
+
+    @Test("a destination that found us too fast gets its mail at intervals")
+    func intervals() async throws {
+        let direct = ScriptedProvider("direct", grouping: .byDomain) { attempt, _ in
+            attempt == 1 ? .failed(.sample(.transient, .destination, .mail, reason: .serviceUnavailable)) : .accepted
+        }
+        let manager = self.fixture.manager([direct], configuration: .init(concurrency: 1))
+        for number in 1...2 {
+            _ = self.fixture.submit(Int64(number), to: ["u@strict.test"], manager)
+        }
+        try await self.fixture.running(manager) {
+            await self.fixture.store.wait { $0.count == 1 }
+            #expect(direct.attempts.count == 1)
+            // Time moves on until the lane has rested; each step is seen by whoever sleeps then.
+            while direct.attempts.count < 2 {
+                self.fixture.clock.advance(by: .milliseconds(100))
+                await Task.yield()
+            }
+            await self.fixture.store.wait { $0.count == 2 }
+        }
+    }
+}
+
+/// Delivers at once but to domains that begin with `silent`: there an attempt ends when it is let go.
+private final class StallingProvider: Provider {
+    private struct State {
+        var isOpen = false
+        var stalled: [CheckedContinuation<Void, Never>] = []
+        var watcher: (count: Int, continuation: CheckedContinuation<Void, Never>)?
+
+        mutating func takeWatcher() -> [CheckedContinuation<Void, Never>] {
+            guard let watcher = self.watcher, self.stalled.count >= watcher.count else {
+                return []
+            }
+            self.watcher = nil
+            return [watcher.continuation]
+        }
+    }
+
+    let name: String
+    let grouping = RecipientGrouping.byDomain
+    private let state = Mutex(State())
+
+    init(_ name: String) {
+        self.name = name
+    }
+
+    func attempt(
+        _ message: QueuedMessage,
+        to recipients: [Recipient],
+        deadline: ContinuousClock.Instant,
+        beforeCommit: @escaping @Sendable () async throws -> Void
+    ) async -> AttemptReport {
+        guard recipients.contains(where: { $0.mailbox.domain.text.hasPrefix("silent") }) else {
+            return AttemptReport(outcomes: Dictionary(uniqueKeysWithValues: recipients.map { ($0.number, .accepted) }))
+        }
+        await withCheckedContinuation { continuation in
+            let ready: [CheckedContinuation<Void, Never>] = self.state.withLock { state in
+                guard !state.isOpen else {
+                    return [continuation]
+                }
+                state.stalled.append(continuation)
+                return state.takeWatcher()
+            }
+            ready.forEach { $0.resume() }
+        }
+        let failure = Failure.sample(.transient, .destination, .greeting, reason: .timeout)
+        return AttemptReport(failure: failure, for: recipients)
+    }
+
+    /// Returns once so many attempts are stuck.
+    func waitUntilStalled(_ count: Int) async {
+        await withCheckedContinuation { continuation in
+            let ready = self.state.withLock { state in
+                state.watcher = (count, continuation)
+                return state.takeWatcher()
+            }
+            ready.forEach { $0.resume() }
+        }
+    }
+
+    /// Ends what is stuck, and what comes now at once.
+    func letGo() {
+        let stalled = self.state.withLock { state in
+            state.isOpen = true
+            defer { state.stalled = [] }
+            return state.stalled
+        }
+        stalled.forEach { $0.resume() }
+    }
+}
