@@ -15,7 +15,10 @@ package struct DirectMXConfiguration: Sendable {
     package var prefersIPv6 = false
     /// Addresses that one attempt may try, over all hosts.
     package var maximumAddresses = 5
+    /// `connect` is what one attempt may spend on addresses that keep silent, over all hosts.
     package var timeouts = StageTimeouts()
+    /// How long a host is waited for that others stand beside: time for one lost packet.
+    package var patience: Duration = .seconds(2)
     package var limits = HopLimits()
 
     package init(heloName: String) {

@@ -13,6 +13,7 @@ package struct DirectMXProvider: Provider {
     private let resolver: any Resolver
     private let client: SMTPClient
     private let logger: Logger
+    private let memory = SilenceMemory()
 
     package init(
         name: String,
@@ -45,6 +46,7 @@ package struct DirectMXProvider: Provider {
                 configuration: self.configuration,
                 resolver: self.resolver,
                 client: self.client,
+                memory: self.memory,
                 deadline: deadline,
                 gate: gate,
                 evidence: report.evidence
@@ -54,5 +56,10 @@ package struct DirectMXProvider: Provider {
             report.evidence = delivery.evidence
         }
         return report
+    }
+
+    /// Forgets which hosts were silent.
+    package func forget() {
+        self.memory.forget()
     }
 }

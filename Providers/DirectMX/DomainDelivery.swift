@@ -12,6 +12,7 @@ struct DomainDelivery {
     let configuration: DirectMXConfiguration
     let resolver: any Resolver
     let client: SMTPClient
+    let memory: SilenceMemory
     let deadline: ContinuousClock.Instant
     let gate: CommitGate
     var evidence: AttemptEvidence
@@ -19,6 +20,8 @@ struct DomainDelivery {
     /// The failure that tells most so far: the one that came furthest.
     private var verdict: Failure?
     private var addressesLeft = 0
+    /// What may still be spent on addresses that keep silent.
+    private var connectTimeLeft = Duration.zero
 
     init(
         domain: MailDomain,
@@ -27,6 +30,7 @@ struct DomainDelivery {
         configuration: DirectMXConfiguration,
         resolver: any Resolver,
         client: SMTPClient,
+        memory: SilenceMemory,
         deadline: ContinuousClock.Instant,
         gate: CommitGate,
         evidence: AttemptEvidence
@@ -37,6 +41,7 @@ struct DomainDelivery {
         self.configuration = configuration
         self.resolver = resolver
         self.client = client
+        self.memory = memory
         self.deadline = deadline
         self.gate = gate
         self.evidence = evidence
@@ -44,6 +49,7 @@ struct DomainDelivery {
 
     mutating func run() async {
         self.addressesLeft = max(1, self.configuration.maximumAddresses)
+        self.connectTimeLeft = self.configuration.timeouts.connect
         if let address = self.domain.literalAddress {
             await self.deliver(to: [self.domain.text], known: address)
         } else if self.domain.isLiteral {
@@ -83,8 +89,10 @@ struct DomainDelivery {
             } else {
                 usable = await self.addresses(of: host)
             }
-            let isLast = index == hosts.count - 1
-            if await self.deliver(to: host, at: Array(usable.prefix(isLast ? self.addressesLeft : 2))) {
+            let isLastHost = index == min(hosts.count, 10) - 1
+            let reachable = self.reachable(usable, of: host, limit: isLastHost ? self.addressesLeft : 2)
+            let isLast = isLastHost || reachable.count >= self.addressesLeft
+            if await self.deliver(to: host, at: reachable, isLast: isLast) {
                 return
             }
         }
@@ -92,11 +100,12 @@ struct DomainDelivery {
     }
 
     /// Tries the addresses of one host; true when the recipients have their outcomes.
-    private mutating func deliver(to host: String, at addresses: [IPAddress]) async -> Bool {
+    private mutating func deliver(to host: String, at addresses: [IPAddress], isLast: Bool) async -> Bool {
         var untried = Array(addresses.prefix(self.addressesLeft))
         while !untried.isEmpty, ContinuousClock.now < self.deadline {
-            let report = await self.transfer(to: host, at: untried)
+            let report = await self.transfer(to: host, at: untried, isLast: isLast)
             report.add(to: &self.evidence)
+            self.memory.learn(from: report, for: self.domain.key)
             guard let failure = report.hostFailure else {
                 self.settle(report, host: host)
                 return true
@@ -124,7 +133,7 @@ struct DomainDelivery {
         return false
     }
 
-    private func transfer(to host: String, at addresses: [IPAddress]) async -> TransferReport {
+    private mutating func transfer(to host: String, at addresses: [IPAddress], isLast: Bool) async -> TransferReport {
         var hop = NextHop(
             host: host,
             port: self.configuration.port,
@@ -134,6 +143,8 @@ struct DomainDelivery {
         )
         hop.refusesOwnName = true
         hop.timeouts = self.configuration.timeouts
+        let patience = min(self.configuration.patience, self.configuration.timeouts.connect)
+        hop.timeouts.connect = isLast ? max(patience, self.connectTimeLeft) : patience
         hop.limits = self.configuration.limits
         let mail = MailTransaction(
             reversePath: self.message.reversePath,
@@ -143,9 +154,13 @@ struct DomainDelivery {
             isEightBit: self.message.content.isEightBit
         )
         let gate = self.gate
-        return await self.client.deliver(mail, content: self.message.content, over: hop, until: self.deadline) {
+        let report = await self.client.deliver(mail, content: self.message.content, over: hop, until: self.deadline) {
             try await gate.pass()
         }
+        if report.endpoint == nil {
+            self.connectTimeLeft -= hop.timeouts.connect
+        }
+        return report
     }
 
     private mutating func settle(_ report: TransferReport, host: String) {
@@ -185,6 +200,19 @@ struct DomainDelivery {
         case .noData, .noSuchName:
             return []
         }
+    }
+
+    /// Leaves out what has just kept silent, at most `limit` addresses.
+    private mutating func reachable(_ addresses: [IPAddress], of host: String, limit: Int) -> [IPAddress] {
+        let (usable, passed) = self.memory.sift(addresses, limit: limit)
+        for (address, advice) in passed {
+            guard let failure = FailureTable.passedBy(host, address, advice) else {
+                continue
+            }
+            self.evidence.abandonedHosts.append(failure.text)
+            self.consider(failure)
+        }
+        return usable
     }
 
     private mutating func usable(_ addresses: [IPAddress], of host: String) -> [IPAddress] {

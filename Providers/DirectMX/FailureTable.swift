@@ -63,6 +63,35 @@ enum FailureTable {
         )
     }
 
+    /// An address that is not tried because of the silence it kept lately; nil for one that may be.
+    ///
+    /// A family over which nobody answers is no destination's fault: most likely outbound port 25 is closed.
+    static func passedBy(_ host: String, _ address: IPAddress, _ advice: Reachability.Advice) -> Failure? {
+        let row = { (scope: Failure.Scope, text: String, retryAfter: Duration?) in
+            Failure(
+                .transient,
+                scope,
+                .connect,
+                status: .init(4, 4, 1),
+                text: text,
+                reason: .connectionFailed,
+                retryAfter: retryAfter
+            )
+        }
+        switch advice {
+        case .usable:
+            return nil
+        case .silent(let ago):
+            let seconds = ago.components.seconds
+            return row(.destination, "\(host)[\(address)]: kept silent \(seconds) s ago, not tried again yet", nil)
+        case .familyIsDead(let since, let retryAfter):
+            let family = address.isIPv6 ? "IPv6" : "IPv4"
+            let words =
+                "no host has answered over \(family) for \(since.components.seconds) s; is outbound port 25 open?"
+            return row(.provider, "\(host)[\(address)]: \(words)", retryAfter)
+        }
+    }
+
     static func ourselves(_ host: String) -> Failure {
         Failure(
             .permanent,

@@ -57,6 +57,9 @@ package struct StrategyChain: Sendable, Hashable {
         switch failure.stage {
         case .resolve, .connect:
             return Judgement(.nextProvider(bouncesWhenExhausted: false), opens: .destination)
+        // Whoever never greets was not connected to: a port that is open before a host that is dead.
+        case .greeting where failure.reason == .timeout || failure.reason == .connectionLost:
+            return Judgement(.nextProvider(bouncesWhenExhausted: false), opens: .destination)
         case .tls, .greeting, .ehlo, .auth, .mail, .rcpt, .data, .commit:
             return self.later(deferredFor)
         }
@@ -72,6 +75,16 @@ package struct StrategyChain: Sendable, Hashable {
         case .resend:
             Judgement(.sameProviderLater)
         }
+    }
+
+    /// How long a recipient that waits with a provider waits at most, so that the next one is asked as soon as it may be.
+    ///
+    /// Nil where there is no next provider, or its turn has come.
+    package func patience(with provider: String, deferredFor: Duration) -> Duration? {
+        guard provider != self.providers.last, deferredFor < self.fallbackAfter else {
+            return nil
+        }
+        return self.fallbackAfter - deferredFor
     }
 
     private func later(_ deferredFor: Duration) -> Judgement {

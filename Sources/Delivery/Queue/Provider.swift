@@ -15,6 +15,14 @@ package protocol Provider: Sendable {
         deadline: ContinuousClock.Instant,
         beforeCommit: @escaping @Sendable () async throws -> Void
     ) async -> AttemptReport
+
+    /// Forgets what earlier attempts taught about the world, as when an operator has mended the network.
+    func forget()
+}
+
+extension Provider {
+    /// Most providers learn nothing.
+    package func forget() {}
 }
 
 /// Which recipients of a message may go in one attempt.

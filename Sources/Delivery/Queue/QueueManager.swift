@@ -111,8 +111,9 @@ package final class QueueManager: Sendable {
         self.paceBell.signal()
     }
 
-    /// Looks at the store again now, as after an operator's `flush`.
+    /// Looks at the store again now and has the providers forget what they learned, as after an operator's `flush`.
     package func lookAgain() {
+        self.providers.forEach { $0.forget() }
         self.wake.signal()
     }
 

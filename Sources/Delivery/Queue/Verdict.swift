@@ -45,7 +45,7 @@ struct Judge {
     }
 
     private func apply(_ failure: Failure, to recipient: Recipient, by provider: String, in verdict: inout Verdict) {
-        let deferredFor = recipient.progress.deferredSince.map { self.now - $0 } ?? .zero
+        let deferredFor = recipient.deferred(at: self.now)
         let again = recipient.progress.ambiguousAt == provider
         let judgement = self.chain.judge(failure, deferredFor: deferredFor, alreadyAmbiguous: again)
         if let breaker = judgement.opens, !verdict.trips.contains(where: { $0.part == breaker }) {
@@ -79,15 +79,22 @@ struct Judge {
             recipient.progress.ambiguousAt = provider
             self.wait(recipient, failure, for: self.schedule.ambiguousDelay, in: &verdict)
         } else {
-            self.waitForNextRound(recipient, failure, outage: false, in: &verdict)
+            let patience = self.chain.patience(with: provider, deferredFor: recipient.deferred(at: self.now))
+            self.waitForNextRound(recipient, failure, outage: false, atMost: patience, in: &verdict)
         }
     }
 
     /// Lets a recipient wait by the schedule; `progress.rounds` counts this round already.
-    func waitForNextRound(_ recipient: Recipient, _ failure: Failure, outage: Bool, in verdict: inout Verdict) {
+    func waitForNextRound(
+        _ recipient: Recipient,
+        _ failure: Failure,
+        outage: Bool,
+        atMost patience: Duration? = nil,
+        in verdict: inout Verdict
+    ) {
         let rounds = recipient.progress.rounds
         let delay = self.schedule.delay(afterRounds: rounds, outage: outage, chance: self.chance)
-        self.wait(recipient, failure, for: delay, in: &verdict)
+        self.wait(recipient, failure, for: patience.map { min($0, delay) } ?? delay, in: &verdict)
     }
 
     private func wait(_ recipient: Recipient, _ failure: Failure, for delay: Duration, in verdict: inout Verdict) {
@@ -133,5 +140,12 @@ extension Failure {
             text: "\(provider) reported nothing for this recipient",
             reason: .localTrouble
         )
+    }
+}
+
+extension Recipient {
+    /// How long a provider has said "later" for this recipient.
+    fileprivate func deferred(at now: Timestamp) -> Duration {
+        self.progress.deferredSince.map { now - $0 } ?? .zero
     }
 }

@@ -69,7 +69,7 @@ final class Connector {
         }
         self.running += 1
         guard let address = try? SocketAddress(ipAddress: endpoint.address.description, port: endpoint.port) else {
-            self.failed(endpoint, "not an address")
+            self.failed(endpoint, "not an address", .other)
             return
         }
         let bound = NIOLoopBound(self, eventLoop: self.eventLoop)
@@ -114,13 +114,13 @@ final class Connector {
             )
             self.promise.succeed(connected)
         case .failure(let error):
-            self.failed(endpoint, Self.describe(error))
+            self.failed(endpoint, Self.describe(error), Self.cause(of: error))
         }
     }
 
-    private func failed(_ endpoint: SMTPEndpoint, _ reason: String) {
+    private func failed(_ endpoint: SMTPEndpoint, _ reason: String, _ cause: AbandonedEndpoint.Cause) {
         self.running -= 1
-        self.abandoned.append(AbandonedEndpoint(endpoint: endpoint, reason: reason))
+        self.abandoned.append(AbandonedEndpoint(endpoint: endpoint, reason: reason, cause: cause))
         self.startNext()
     }
 
@@ -151,14 +151,41 @@ final class Connector {
     }
 }
 
+extension Connector {
+    private static func cause(of error: any Error) -> AbandonedEndpoint.Cause {
+        switch error {
+        case let error as IOError:
+            switch error.errnoCode {
+            case ETIMEDOUT: .silent
+            case EMFILE, ENFILE: .local
+            default: .other
+            }
+        case ChannelError.connectTimeout: .silent
+        default: .other
+        }
+    }
+}
+
 /// An address that was tried and left.
 package struct AbandonedEndpoint: Hashable, Sendable, CustomStringConvertible {
-    package var endpoint: SMTPEndpoint
-    package var reason: String
+    package enum Cause: Hashable, Sendable {
+        /// Nothing came back in time.
+        case silent
+        /// No file descriptors left.
+        case local
+        /// Refused, reset, no route: known at once.
+        case other
+    }
 
-    package init(endpoint: SMTPEndpoint, reason: String) {
+    package var endpoint: SMTPEndpoint
+    /// A few words for people.
+    package var reason: String
+    package var cause: Cause
+
+    package init(endpoint: SMTPEndpoint, reason: String, cause: Cause = .other) {
         self.endpoint = endpoint
         self.reason = reason
+        self.cause = cause
     }
 
     /// `mx1.example[192.0.2.1]:25: refused`.

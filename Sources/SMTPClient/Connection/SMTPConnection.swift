@@ -318,7 +318,7 @@ final class SMTPConnection: Sendable {
         } catch let exhausted as Connector.Exhausted {
             let reasons = exhausted.abandoned.map { "\($0.endpoint.socketText) \($0.reason)" }
             let text = reasons.isEmpty ? "no address" : reasons.joined(separator: ", ")
-            let isLocal = exhausted.abandoned.contains { $0.reason == "no file descriptors left" }
+            let isLocal = exhausted.abandoned.contains { $0.cause == .local }
             throw SetUpFailure(
                 failure: ClientFailure(.connect, isLocal ? .local("no file descriptors left") : .notConnected(text)),
                 abandoned: exhausted.abandoned

@@ -67,6 +67,11 @@ struct StrategyChainTests {
             expected: Judgement(next, opens: .destination)
         ),
         Row(
+            testDescription: "a host that never greets was not connected to",
+            failure: .sample(.transient, .destination, .greeting, reason: .timeout),
+            expected: Judgement(next, opens: .destination)
+        ),
+        Row(
             testDescription: "421 in the greeting is retried",
             failure: .sample(.transient, .destination, .greeting),
             expected: Judgement(.sameProviderLater)
@@ -126,5 +131,17 @@ struct StrategyChainTests {
     func bouncesOnlyForReasonsOfTheMail(_ scope: Failure.Scope) {
         let judgement = Self.chain.judge(.sample(.permanent, scope), deferredFor: .seconds(1_000_000))
         #expect((judgement.move == .bounce) == [.recipient, .message, .destination].contains(scope))
+    }
+
+    @Test("a recipient waits with a provider no longer than until the next one may be asked")
+    func patience() {
+        let chain = StrategyChain(
+            providers: ["direct", "gmail"],
+            fallbackAfter: .seconds(120),
+            onAmbiguous: .resend
+        )
+        #expect(chain.patience(with: "direct", deferredFor: .seconds(90)) == .seconds(30))
+        #expect(chain.patience(with: "direct", deferredFor: .seconds(120)) == nil)
+        #expect(chain.patience(with: "gmail", deferredFor: .zero) == nil)
     }
 }
