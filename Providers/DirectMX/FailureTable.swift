@@ -119,7 +119,8 @@ enum FailureTable {
     /// Judges what one recipient met; `host` is how the record names the other side.
     static func failure(_ seen: ClientFailure, host: String) -> Failure {
         let stage = seen.stage.deliveryStage
-        let text = "\(host): \(seen)"
+        // A reply may be as long as the parser lets it; the record needs no more than a person reads.
+        let text = String("\(host): \(seen)".prefix(1_000))
         let row = {
             (
                 persistence: Failure.Persistence,
@@ -162,7 +163,7 @@ enum FailureTable {
             )
         }
         // What they hold against our address says nothing of the recipient, and another provider does not share it.
-        if self.isAboutUs(reply, at: stage) {
+        if Standing.isAgainstUs(reply, at: stage) {
             return row(.transient, .destination, .policyRefused)
         }
         switch stage {
@@ -175,13 +176,16 @@ enum FailureTable {
             return row(.permanent, .capability, .tooLarge)
         case .mail where reply.enhanced == .init(5, 6, 7), .rcpt where reply.enhanced == .init(5, 6, 7):
             return row(.permanent, .capability, .notSupported)
+        // The sender's address, or a command that is not understood: nobody else need mind, and nobody is to wait for days.
+        case .mail where Standing.isAgainstSender(reply), .rcpt where Standing.isAgainstSender(reply):
+            return row(.permanent, .capability, .senderNotVerified)
+        case .mail where self.isNotUnderstood(reply), .rcpt where self.isNotUnderstood(reply):
+            return row(.permanent, .capability, .protocolError)
         case .mail:
-            guard reply.isPermanentFailure else {
-                return row(.transient, .destination, .serviceUnavailable)
-            }
-            // X.1.7 and X.1.8: the sender's address, which no other way makes better; the rest may be about this hop.
-            return self.isAboutSender(reply)
-                ? row(.permanent, .message, .senderNotVerified) : row(.transient, .destination, .policyRefused)
+            return row(.transient, .destination, reply.isPermanentFailure ? .policyRefused : .serviceUnavailable)
+        // RFC 5321 §3.8: the host is about to close, which says nothing of the recipient.
+        case .rcpt where reply.code == 421:
+            return row(.transient, .destination, .serviceUnavailable)
         case .rcpt:
             return reply.isPermanentFailure
                 ? row(.permanent, .recipient, .recipientRefused) : row(.transient, .recipient, .recipientDeferred)
@@ -206,50 +210,8 @@ enum FailureTable {
         reply.code == 552 && (reply.enhanced == .init(5, 3, 4) || reply.enhanced == .init(5, 2, 3))
     }
 
-    private static func isAboutSender(_ reply: Reply) -> Bool {
-        reply.enhanced.map { $0.subject == 1 && ($0.detail == 7 || $0.detail == 8) } ?? false
+    /// 500 to 504 and 555 without a word on the address: another server may take what this one does not understand.
+    private static func isNotUnderstood(_ reply: Reply) -> Bool {
+        [500, 501, 502, 503, 504, 555].contains(reply.code) && reply.enhanced?.subject != 1
     }
-
-    /// Whether a 5yz (or a 4.7.z) speaks of our address, name or authentication rather than of the mail.
-    ///
-    /// Gmail: 5.7.25 (PTR), 5.7.26 to 5.7.30 (SPF, DKIM, DMARC, TLS), 5.7.1 policy, 421 4.7.0 and 4.7.28 (rate).
-    private static func isAboutUs(_ reply: Reply, at stage: ClientStage) -> Bool {
-        if stage == .greeting || stage == .ehlo {
-            return reply.isPermanentFailure
-        }
-        guard let status = reply.enhanced, status.subject == 7 else {
-            return self.namesOurAddress(reply)
-        }
-        if reply.isTransientFailure {
-            // Greylisting is often 4.7.1: a matter of patience with this recipient.
-            return [23, 24, 25, 26, 27, 28, 29, 30, 32].contains(status.detail) || self.namesOurAddress(reply)
-        }
-        switch status.detail {
-        case 23...33, 606, 708...750: return true
-        case 1, 0: return stage == .mail || self.namesOurAddress(reply) || self.isGooglePolicy(reply)
-        default: return false
-        }
-    }
-
-    private static func isGooglePolicy(_ reply: Reply) -> Bool {
-        let text = reply.text.lowercased()
-        return text.hasSuffix("gsmtp") && !text.contains("content") && !text.contains("virus")
-    }
-
-    /// The words of block lists.
-    ///
-    /// Texts decide nothing else, and only because many servers say 550 without a code.
-    private static func namesOurAddress(_ reply: Reply) -> Bool {
-        guard !reply.isPositive else {
-            return false
-        }
-        let text = reply.text.lowercased()
-        return Self.blockWords.contains { text.contains($0) }
-    }
-
-    private static let blockWords = [
-        "blacklist", "blocklist", "block list", "black list", "spamhaus", "dnsbl", "rbl", "sorbs", "barracudacentral",
-        "reputation", "reverse dns", "ptr record", "client host", "your ip", "sending ip", "ip address",
-        "not in whitelist", "blocked using",
-    ]
 }

@@ -32,7 +32,8 @@ package struct TransferReport: Sendable {
         case .connect, .tls, .greeting, .ehlo, .auth, .mail: return failure
         case .rcpt, .data:
             if case .lost = failure.cause { return failure }
-            return nil
+            // RFC 5321 §3.8: a server that must close says so at any stage.
+            return failure.reply?.code == 421 ? failure : nil
         case .commit: return nil
         }
     }
