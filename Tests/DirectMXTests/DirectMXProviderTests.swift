@@ -148,6 +148,23 @@ struct DirectMXProviderTests {
         }
     }
 
+    @Test("of a mixed set only the good addresses are tried, and an address literal is no way around the filter")
+    func mixedAddresses() async throws {
+        try await FakeExchanger.run { exchanger in
+            let resolver = ScriptedResolver(
+                exchangers: ["example.com": .exchangers("mx1.example.com")],
+                addresses: ["mx1.example.com": .hosts("10.0.0.1", "127.0.0.1", "::ffff:192.168.0.1")]
+            )
+            let to = ["a@example.com", "b@[127.0.0.2]", "c@[IPv6:::ffff:127.0.0.2]"]
+            let report = await self.attempt(resolver, port: exchanger.port, to: to, allowed: ["127.0.0.1"])
+            #expect(report.outcomes[0]?.failure == nil)
+            #expect(report.evidence.abandonedHosts.isEmpty)
+            #expect(report.outcomes[1]?.failure?.reason == .prohibitedAddress)
+            #expect(report.outcomes[2]?.failure?.reason == .prohibitedAddress)
+            #expect(exchanger.record.connections == 1)
+        }
+    }
+
     @Test("a domain without MX is its own exchanger, a literal needs no DNS, and each recipient has its outcome")
     func implicitAndLiteral() async throws {
         var script = FakeExchangerScript()
