@@ -206,11 +206,31 @@ final class FakeExchangerHandler: ChannelInboundHandler {
             context.close(promise: nil)
         case .hang:
             self.isMute = true
+        case .endlessReply:
+            self.replies += String(repeating: "250-\(String(repeating: "x", count: 400))\r\n", count: 4_096)
+            self.isMute = true
+        case .garbage:
+            self.replies += "\u{0}\u{1}\u{7F}\u{FFFD} GET / HTTP/1.1\r\n\r\n"
+            self.isMute = true
+        case .drip:
+            self.isMute = true
+            self.drip(context: context)
         case .endlessLine:
             self.replies += "250 " + String(repeating: "x", count: 1 << 20)
             self.isMute = true
         }
         return ""
+    }
+
+    private func drip(context: ChannelHandlerContext) {
+        let channel = context.channel
+        context.eventLoop.scheduleRepeatedTask(initialDelay: .zero, delay: .milliseconds(20)) { task in
+            guard channel.isActive else {
+                task.cancel()
+                return
+            }
+            channel.writeAndFlush(ByteBuffer(string: "2"), promise: nil)
+        }
     }
 
     private func flush(context: ChannelHandlerContext) {

@@ -15,6 +15,12 @@ package struct FakeExchangerScript: Sendable {
         case hang
         /// Answer with a line that never ends.
         case endlessLine
+        /// Answer with a reply whose lines never end.
+        case endlessReply
+        /// Answer with one octet at a time, for ever.
+        case drip
+        /// Answer with octets that are no reply.
+        case garbage
     }
 
     /// What EHLO offers, beside STARTTLS and AUTH.

@@ -185,7 +185,13 @@ final class ClientHandler: ChannelInboundHandler {
         do {
             while self.context != nil, let reply = try self.parser.next(from: &self.received) {
                 self.note(stage: self.session.stage)
-                self.run(self.session.receive(reply))
+                let action = self.session.receive(reply)
+                // RFC 5321 §2.1: one reply a command. Whoever answers what was not asked yet is not listening to us.
+                if case .send = action, self.received.readableBytes > 0 {
+                    self.interrupt(.protocolError("the server spoke before it was asked"))
+                    return
+                }
+                self.run(action)
             }
         } catch {
             self.interrupt(.protocolError(error.rawValue))

@@ -11,10 +11,13 @@ package struct ReplyParser: Sendable {
     package static let lineLimit = 4096
     /// Lines of one reply.
     package static let maximumLines = 100
+    /// Octets of one reply, without its line ends.
+    package static let replyLimit = 32_768
 
     private var code: UInt16?
     private var enhanced: EnhancedStatusCode?
     private var lines: [String] = []
+    private var octets = 0
     /// Octets at the front of the buffer that are known to hold no LF.
     private var scanned = 0
 
@@ -74,6 +77,10 @@ package struct ReplyParser: Sendable {
         guard self.lines.count < Self.maximumLines else {
             throw .tooManyLines
         }
+        self.octets += line.count
+        guard self.octets <= Self.replyLimit else {
+            throw .replyTooLong
+        }
         self.append(text: line.dropFirst(4), of: code)
         guard separator == 0x20 else {
             return nil
@@ -105,4 +112,5 @@ package enum ReplySyntaxError: String, Error, Hashable, Sendable {
     case notAReply = "not an SMTP reply"
     case lineTooLong = "a reply line without end"
     case tooManyLines = "a reply of too many lines"
+    case replyTooLong = "a reply of too many octets"
 }

@@ -54,6 +54,12 @@ struct ReplyParserTests {
     func bounds() {
         var long = ByteBuffer(string: "250 " + String(repeating: "x", count: ReplyParser.lineLimit))
         var many = ByteBuffer(string: String(repeating: "250-x\r\n", count: ReplyParser.maximumLines + 1))
+        let line = "250-" + String(repeating: "x", count: 1_000) + "\r\n"
+        var heavy = ByteBuffer(string: String(repeating: line, count: 33))
+        #expect(throws: ReplySyntaxError.replyTooLong) {
+            var parser = ReplyParser()
+            _ = try parser.next(from: &heavy)
+        }
         #expect(throws: ReplySyntaxError.lineTooLong) {
             var parser = ReplyParser()
             _ = try parser.next(from: &long)
