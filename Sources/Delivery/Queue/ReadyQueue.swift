@@ -36,6 +36,26 @@ package struct ReadyQueue<Element: Sendable>: Sendable {
         var doubtful: Int {
             self.pace.isProven ? 0 : self.running
         }
+
+        mutating func begin(at now: ContinuousClock.Instant) -> (element: Element, pace: Pace)? {
+            guard let element = self.waiting.popFirst() else {
+                return nil
+            }
+            self.running += 1
+            self.isListed = false
+            self.restsUntil = self.pace.interval > .zero ? now + self.pace.interval : nil
+            return (element, self.pace)
+        }
+    }
+
+    /// Whether a lane whose turn it is may begin something.
+    private enum Readiness {
+        case ready
+        case empty
+        /// Its pace fell while it stood in line; the next end lists it again.
+        case full
+        case doubtful
+        case resting(until: ContinuousClock.Instant)
     }
 
     private struct Rest: Comparable, Sendable {
@@ -105,34 +125,43 @@ package struct ReadyQueue<Element: Sendable>: Sendable {
     package mutating func next(at now: ContinuousClock.Instant) -> Turn? {
         self.wakeRested(at: now)
         while let lane = self.turn.popFirst() {
-            guard var state = self.lanes[lane], let element = state.waiting.first else {
-                continue
+            switch self.readiness(of: lane, at: now) {
+            case .ready: return self.begin(lane, at: now)
+            case .empty: continue
+            case .full: self.lanes[lane]?.isListed = false
+            case .doubtful: self.parked.append(lane)
+            case .resting(let until): self.resting.insert(Rest(until: until, lane: lane))
             }
-            guard state.running < state.pace.limit else {
-                // The pace fell while the lane stood in line; the next end lists it again.
-                self.lanes[lane]?.isListed = false
-                continue
-            }
-            if !state.pace.isProven, self.doubtfulCount >= self.doubtfulLimit {
-                self.parked.append(lane)
-                continue
-            }
-            if let until = state.restsUntil, until > now {
-                self.resting.insert(Rest(until: until, lane: lane))
-                continue
-            }
-            state.waiting.removeFirst()
-            state.running += 1
-            state.isListed = false
-            state.restsUntil = state.pace.interval > .zero ? now + state.pace.interval : nil
-            self.doubtfulCount += state.pace.isProven ? 0 : 1
-            self.lanes[lane] = state
-            self.waitingCount -= 1
-            self.runningCount += 1
-            self.list(lane)
-            return Turn(lane: lane, element: element, began: now, cuts: state.pace.cuts)
         }
         return nil
+    }
+
+    private func readiness(of lane: Lane, at now: ContinuousClock.Instant) -> Readiness {
+        guard let state = self.lanes[lane], !state.waiting.isEmpty else {
+            return .empty
+        }
+        guard state.running < state.pace.limit else {
+            return .full
+        }
+        guard state.pace.isProven || self.doubtfulCount < self.doubtfulLimit else {
+            return .doubtful
+        }
+        guard let until = state.restsUntil, until > now else {
+            return .ready
+        }
+        return .resting(until: until)
+    }
+
+    private mutating func begin(_ lane: Lane, at now: ContinuousClock.Instant) -> Turn? {
+        // In place: a lane taken out, changed and put back would have all that waits in it copied.
+        guard let begun = self.lanes[lane]?.begin(at: now) else {
+            return nil
+        }
+        self.doubtfulCount += begun.pace.isProven ? 0 : 1
+        self.waitingCount -= 1
+        self.runningCount += 1
+        self.list(lane)
+        return Turn(lane: lane, element: begun.element, began: now, cuts: begun.pace.cuts)
     }
 
     /// Lets lanes take turns again whose rest is over.
