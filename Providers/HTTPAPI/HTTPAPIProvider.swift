@@ -53,6 +53,18 @@ package struct HTTPAPIProvider: Provider {
         deadline: ContinuousClock.Instant,
         beforeCommit: @escaping @Sendable () async throws -> Void
     ) async -> AttemptReport {
+        // A payload takes long to compose: not on the thread of an event loop, where the caller may be.
+        await withTaskExecutorPreference(globalConcurrentExecutor) {
+            await self.composeAndCall(message, to: recipients, deadline: deadline, beforeCommit: beforeCommit)
+        }
+    }
+
+    private func composeAndCall(
+        _ message: QueuedMessage,
+        to recipients: [Recipient],
+        deadline: ContinuousClock.Instant,
+        beforeCommit: @escaping @Sendable () async throws -> Void
+    ) async -> AttemptReport {
         var evidence = AttemptEvidence(remoteHost: self.service.endpoint.host)
         do throws(Failure) {
             let reader = ContentReader(

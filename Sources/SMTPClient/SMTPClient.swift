@@ -31,7 +31,8 @@ package final class SMTPClient: Sendable {
         let gate = CommitGate(beforeCommit)
         var fresh = false
         while true {
-            let eventLoop = self.group.next()
+            // The loop of this thread if it is one of ours: then the connection needs no other thread.
+            let eventLoop = self.group.any()
             let grant = await self.pool.acquire(for: hop, fresh: fresh, until: end, on: eventLoop)
             let connection: SMTPConnection
             var report = TransferReport()

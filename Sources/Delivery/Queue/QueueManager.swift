@@ -50,12 +50,15 @@ package final class QueueManager: Sendable {
     let clock: any DeliveryClock
     let events: any DeliveryEvents
     let composeBounce: BounceComposer
+    let executors: [any TaskExecutor]
     let wake = WakeSignal()
     /// Rings when a lane rests, so that somebody wakes it in time.
     let paceBell = WakeSignal()
     let state: Mutex<State>
 
     /// Connects the queue to its ways out; `providers` are those of the chain, in its order.
+    ///
+    /// Workers are spread over `executors`, or run wherever there is a thread if there are none.
     package init(
         configuration: Configuration,
         chain: StrategyChain,
@@ -65,7 +68,8 @@ package final class QueueManager: Sendable {
         store: any Store,
         clock: any DeliveryClock,
         events: any DeliveryEvents,
-        composeBounce: @escaping BounceComposer
+        composeBounce: @escaping BounceComposer,
+        executors: [any TaskExecutor] = []
     ) {
         precondition(providers.map(\.name) == chain.providers, "the chain and its providers differ")
         self.configuration = configuration
@@ -76,6 +80,7 @@ package final class QueueManager: Sendable {
         self.clock = clock
         self.events = events
         self.composeBounce = composeBounce
+        self.executors = executors
         self.state = Mutex(
             State(
                 // A quarter of the places is for mail to where it flows, whatever else is stuck.
@@ -90,8 +95,9 @@ package final class QueueManager: Sendable {
         try await withThrowingDiscardingTaskGroup { group in
             group.addTask { await self.pollStore() }
             group.addTask { await self.keepPace() }
-            for _ in 0..<self.configuration.concurrency {
-                group.addTask { await self.work() }
+            for number in 0..<self.configuration.concurrency {
+                let executor = self.executors.isEmpty ? nil : self.executors[number % self.executors.count]
+                group.addTask(executorPreference: executor) { await self.work() }
             }
         }
         await self.parkWaiting()

@@ -140,7 +140,8 @@ package final class GatewayService: Sendable {
             events: DeliveryLog(logger: logger.labelled("delivery")),
             composeBounce: { message, failed, evidence in
                 desk.report(on: message, failed: failed, evidence: evidence)
-            }
+            },
+            executors: MultiThreadedEventLoopGroup.singleton.executors
         )
     }
 

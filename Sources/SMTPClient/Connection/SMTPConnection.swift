@@ -167,6 +167,10 @@ final class SMTPConnection: Sendable {
         self.channel.eventLoop.execute { handler.value.quit() }
     }
 
+    var eventLoop: any EventLoop {
+        self.channel.eventLoop
+    }
+
     var closed: EventLoopFuture<Void> {
         self.channel.closeFuture
     }

@@ -40,7 +40,9 @@ final class ConnectionPool: Sendable {
             guard !state.isShutDown else {
                 return (.expired, state.nextID)
             }
-            return (state.hops[key, default: Hop()].grant(hop, fresh: fresh, surplus: &surplus), state.nextID)
+            return (
+                state.hops[key, default: Hop()].grant(hop, fresh: fresh, on: eventLoop, surplus: &surplus), state.nextID
+            )
         }
         for connection in surplus {
             connection.quit()
@@ -159,22 +161,30 @@ final class ConnectionPool: Sendable {
 }
 
 extension ConnectionPool.Hop {
-    /// The youngest idle connection, else leave to open one; nil: wait.
+    /// The youngest idle connection, of this event loop if there is one, else leave to open one; nil: wait.
     fileprivate mutating func grant(
         _ hop: NextHop,
         fresh: Bool,
+        on eventLoop: any EventLoop,
         surplus: inout [SMTPConnection]
     ) -> ConnectionPool.Grant? {
         guard self.leased < hop.limits.connections else {
             return nil
         }
         self.leased += 1
-        if !fresh, let index = self.idle.lastIndex(where: { hop.addresses.contains($0.endpoint.address) }) {
+        if !fresh, let index = self.youngest(for: hop, on: eventLoop) ?? self.youngest(for: hop, on: nil) {
             return .reuse(self.idle.remove(at: index))
         }
         if self.leased + self.idle.count > hop.limits.connections, !self.idle.isEmpty {
             surplus.append(self.idle.removeFirst())
         }
         return .open
+    }
+
+    private func youngest(for hop: NextHop, on eventLoop: (any EventLoop)?) -> Int? {
+        self.idle.lastIndex { connection in
+            (eventLoop == nil || connection.eventLoop === eventLoop)
+                && hop.addresses.contains(connection.endpoint.address)
+        }
     }
 }
