@@ -118,7 +118,7 @@ extension QueueManager {
             chain: self.chain,
             schedule: self.schedule,
             now: now,
-            chance: self.clock.chance(),
+            chance: self.clock.chance,
             expiresAt: message.expiresAt
         )
     }

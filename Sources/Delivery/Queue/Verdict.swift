@@ -23,7 +23,8 @@ struct Judge {
     let chain: StrategyChain
     let schedule: RetrySchedule
     let now: Timestamp
-    let chance: Double
+    /// Asked only where something has to wait: chance costs a call of the system.
+    let chance: () -> Double
     let expiresAt: Timestamp
 
     /// Judges a whole attempt; a recipient without an outcome is a provider's mistake and counts as local trouble.
@@ -93,7 +94,7 @@ struct Judge {
         in verdict: inout Verdict
     ) {
         let rounds = recipient.progress.rounds
-        let delay = self.schedule.delay(afterRounds: rounds, outage: outage, chance: self.chance)
+        let delay = self.schedule.delay(afterRounds: rounds, outage: outage, chance: self.chance())
         self.wait(recipient, failure, for: patience.map { min($0, delay) } ?? delay, in: &verdict)
     }
 
