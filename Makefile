@@ -2,9 +2,10 @@
 .DEFAULT_GOAL := help
 SHELL := /bin/bash
 BENCH ?= ../shared/bench
+FUZZ_SECONDS ?= 60
 SWIFT_FOLDERS := Package.swift Sources Providers Tests
 
-.PHONY: help run test build debug bench format lint floors setup setup-test toolchain
+.PHONY: help run test fuzz build debug bench format lint floors setup setup-test toolchain
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -39,6 +40,9 @@ test: debug ## install what is missing, build, and run all tests
 	HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" Tests/Crash/run.py --rounds 10
 	HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" python3 Tests/TakeOver/run.py
 	@if [ -e Tests/Django/run.py ]; then HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" python3 Tests/Django/run.py; fi
+
+fuzz: toolchain ## fuzz the DNS codec and the lookup machine for a while (FUZZ_SECONDS=600)
+	@Tests/Fuzz/run $(FUZZ_SECONDS)
 
 bench: build ## compare with Postfix, side by side (needs the bench of the workshop: BENCH=path)
 	@[ -x $(BENCH)/bench.py ] || { echo "There is no bench at $(BENCH); say where with BENCH=path" >&2; exit 1; }
