@@ -4,7 +4,7 @@ import MailModel
 extension ResolverChain {
     private enum Event: Sendable {
         case answer(Int, SourceAnswer)
-        case unchecked(Int, SourceAnswer)
+        case unchecked(Int, isBogus: Bool)
         case headStartElapsed(Int)
         case deadline
     }
@@ -14,6 +14,7 @@ extension ResolverChain {
         let question: Question
         let sources: [DNSSource]
         let sink: AsyncStream<Event>.Continuation
+        let denials = Denials()
         var machine: LookupMachine
         var answers: [Int: SourceAnswer] = [:]
         var pending: [Int: ContinuousClock.Instant] = [:]
@@ -54,8 +55,7 @@ extension ResolverChain {
                 answer.interpretation,
                 isAuthenticated: answer.isAuthenticated
             )
-        case .unchecked(let index, let answer):
-            let isBogus = answer.interpretation.isUsable
+        case .unchecked(let index, let isBogus):
             if isBogus {
                 course.foundBogus.insert(index)
             }
@@ -73,18 +73,21 @@ extension ResolverChain {
             let (question, sink) = (course.question, course.sink)
             switch action {
             case .ask(let index):
-                let source = course.sources[index]
+                let (source, denials) = (course.sources[index], course.denials)
                 course.pending[index] = .now
                 Task {
                     let answer = await self.ask(question, of: source)
                     if answer.interpretation.hasRecords {
                         answer.parts.forEach { self.remember($0.question, $0.bytes, from: source) }
                     }
+                    if answer.interpretation.isNegative, denials.add(index) {
+                        self.health.contradict(source)
+                    }
                     sink.yield(.answer(index, answer))
                 }
             case .askUnchecked(let index):
                 let source = course.sources[index]
-                Task { sink.yield(.unchecked(index, await self.askUnchecked(question, of: source))) }
+                Task { sink.yield(.unchecked(index, isBogus: await self.callsBogus(question, source))) }
             case .armHeadStart(let index):
                 course.timers.append(Self.after(self.configuration.headStart, .headStartElapsed(index), to: sink))
             case .finish(let verdict):
@@ -145,14 +148,21 @@ extension ResolverChain {
         return answer
     }
 
-    /// Asks for what does not validate, too; somebody waits with a good answer in hand, hence not for long.
-    private func askUnchecked(_ question: Question, of source: DNSSource) async -> SourceAnswer {
-        let manner = SourceClient.Manner(
+    /// Whether a source has an answer without validation, and again none with it: it is the data that it refuses.
+    ///
+    /// Somebody waits with a good answer in hand, hence not for long.
+    private func callsBogus(_ question: Question, _ source: DNSSource) async -> Bool {
+        var manner = SourceClient.Manner(
             edns: self.health.usesEDNS(source),
             checkingDisabled: true,
             timeout: min(self.configuration.headStart, self.configuration.sourceTimeout)
         )
-        return await self.client.ask(question, of: source, manner)
+        let unchecked = await self.client.ask(question, of: source, manner)
+        guard unchecked.interpretation.isUsable else {
+            return false
+        }
+        manner.checkingDisabled = false
+        return await self.client.ask(question, of: source, manner).failure?.isUnexplained == true
     }
 }
 
@@ -160,12 +170,11 @@ extension ResolverChain {
 
 extension ResolverChain {
     private func conclude(_ verdict: LookupMachine.Verdict, _ course: Course) -> Finding {
-        let denials = course.answers.filter { $0.value.interpretation.isNegative }.map(\.key)
         var denied: Set<Int> = []
         if case .answer(let index) = verdict, let answer = course.answers[index] {
             self.judge(course, except: answer)
             if answer.interpretation.hasRecords {
-                denied = Set(denials)
+                denied = course.denials.refute()
             }
         }
         if !denied.isEmpty {

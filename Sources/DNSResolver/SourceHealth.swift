@@ -125,8 +125,8 @@ final class SourceHealth: Sendable {
             if answer.withoutEDNS {
                 entry.plainUntil = .now + Self.plainMemory
             }
-            entry.validates = entry.validates || answer.isAuthenticated
             guard let failure = answer.failure else {
+                entry.validates = entry.validates || answer.isAuthenticated
                 entry.strikes = []
                 return Self.recover(&entry)
             }

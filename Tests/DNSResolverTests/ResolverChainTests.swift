@@ -199,17 +199,6 @@ struct ResolverChainTests {
     }
 }
 
-/// Waits for what happens behind the scenes; fails when it never does.
-private func eventually(_ condition: () -> Bool) async throws {
-    for _ in 0..<1_000 {
-        if condition() {
-            return
-        }
-        try await Task.sleep(for: .milliseconds(20))
-    }
-    Issue.record("it never happened")
-}
-
 extension Resolution {
     fileprivate var records: [Record] {
         if case .records(let records, _) = self.lookup { records } else { [] }

@@ -4,6 +4,7 @@ import Logging
 import MailModel
 import Synchronization
 import TestKit
+import Testing
 
 /// Resolvers in front of fake servers; waits that a good server keeps on a busy machine, and that tests can bear.
 struct ResolverFixture {
@@ -83,4 +84,15 @@ extension Resolution {
         let names = Dictionary(uniqueKeysWithValues: servers.enumerated().map { ("127.0.0.1:\($1.port)", "\($0 + 1)") })
         return self.observations.map { "\(names[$0.source] ?? $0.source) \($0.result)" }
     }
+}
+
+/// Waits for what happens behind the scenes; fails when it never does.
+func eventually(_ condition: () -> Bool) async throws {
+    for _ in 0..<1_000 {
+        if condition() {
+            return
+        }
+        try await Task.sleep(for: .milliseconds(20))
+    }
+    Issue.record("it never happened")
 }

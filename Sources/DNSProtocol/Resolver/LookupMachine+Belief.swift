@@ -32,7 +32,8 @@ extension LookupMachine {
             return actions.isEmpty && !self.isAnyoneAsked ? self.finish(.bogus) : actions
         }
         let unexplained = self.heard.filter { index in
-            self.checks[index] == nil && !self.sources[index].isDoubtful
+            // Of one that never validated anything, it is just a failure; half of a broken forwarder's answers fail.
+            self.checks[index] == nil && self.sources[index].validates && !self.sources[index].isDoubtful
                 && self.progress[index].failure?.isUnexplained == true
         }
         unexplained.forEach { self.checks[$0] = .running }
