@@ -46,10 +46,15 @@ let package = Package(
             pkgConfig: "libcurl",
             providers: [.apt(["libcurl4-openssl-dev"])]
         ),
+        .systemLibrary(
+            name: "CIDN2",
+            pkgConfig: "libidn2",
+            providers: [.apt(["libidn2-dev"])]
+        ),
 
         // Floor 1: protocols and rules, without I/O.
         .target(name: "SMTPProtocol", dependencies: ["MailModel", buffer], swiftSettings: house),
-        .target(name: "DNSProtocol", dependencies: ["MailModel", buffer], swiftSettings: house),
+        .target(name: "DNSProtocol", dependencies: ["MailModel", "CIDN2", buffer], swiftSettings: house),
         .target(name: "MessageFormat", dependencies: ["MailModel", buffer], swiftSettings: house),
         .target(
             name: "Delivery",

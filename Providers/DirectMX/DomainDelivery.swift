@@ -152,7 +152,7 @@ struct DomainDelivery {
             forwardPaths: self.recipients.map(\.forwardPath),
             size: self.message.content.size,
             isEightBit: self.message.content.isEightBit
-        )
+        ).inASCIIWherePossible
         let gate = self.gate
         let report = await self.client.deliver(mail, content: self.message.content, over: hop, until: self.deadline) {
             try await gate.pass()

@@ -50,7 +50,7 @@ package struct SmarthostProvider: Provider {
             forwardPaths: recipients.map(\.forwardPath),
             size: message.content.size,
             isEightBit: message.content.isEightBit
-        )
+        ).inASCIIWherePossible
         let report = await self.client.deliver(
             mail,
             content: message.content,

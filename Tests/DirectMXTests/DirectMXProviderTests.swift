@@ -220,4 +220,36 @@ struct DirectMXProviderTests {
         _ = await self.attempt(resolver, to: ["a@Bücher.example", "b@飛脚.jp"])
         #expect(Set(resolver.questions) == ["MX xn--bcher-kva.example", "MX xn--w40al00c.jp"])
     }
+
+    @Test("a Unicode domain alone needs no SMTPUTF8: it goes as A-labels")
+    func unicodeDomain() async throws {
+        var script = FakeExchangerScript()
+        script.extensions = ["PIPELINING"]
+        try await FakeExchanger.run(script) { exchanger in
+            let resolver = ScriptedResolver(
+                exchangers: ["xn--bcher-kva.example": .exchangers("mx1.example.com")],
+                addresses: ["mx1.example.com": .hosts("127.0.0.1")]
+            )
+            let report = await self.attempt(resolver, port: exchanger.port, to: ["a@Bücher.example"])
+            #expect(report.outcomes[0]?.failure == nil)
+            #expect(exchanger.record.messages.map(\.recipients) == [["RCPT TO:<a@xn--bcher-kva.example>"]])
+        }
+    }
+
+    @Test("a Unicode local part at a host without SMTPUTF8 cannot be carried there, which is known at once")
+    func unicodeLocalPart() async throws {
+        var script = FakeExchangerScript()
+        script.extensions = ["PIPELINING"]
+        try await FakeExchanger.run(script) { exchanger in
+            let resolver = ScriptedResolver(
+                exchangers: ["example.com": .exchangers("mx1.example.com", "mx2.example.com")],
+                addresses: ["mx1.example.com": .hosts("127.0.0.1"), "mx2.example.com": .hosts("127.0.0.1")]
+            )
+            let report = await self.attempt(resolver, port: exchanger.port, to: ["用户@example.com"])
+            let failure = try #require(report.outcomes[0]?.failure)
+            #expect((failure.persistence, failure.scope) == (.permanent, .capability))
+            #expect(failure.status.description == "5.6.7")
+            #expect(!exchanger.record.commands.contains { $0.hasPrefix("RCPT") })
+        }
+    }
 }
