@@ -19,6 +19,8 @@ package struct DirectMXConfiguration: Sendable {
     package var timeouts = StageTimeouts()
     /// How long a host is waited for that others stand beside: time for one lost packet.
     package var patience: Duration = .seconds(2)
+    /// How long such a host may take to greet; some make every stranger wait for six seconds.
+    package var greetingPatience: Duration = .seconds(10)
     package var limits = HopLimits()
 
     package init(heloName: String) {

@@ -68,7 +68,9 @@ struct DomainDelivery {
         let resolution = await self.resolver.mailExchangers(of: name)
         self.evidence.note(resolution, since: began)
         var generator = SystemRandomNumberGenerator()
-        switch ExchangerPlan(domain: name, answer: resolution.lookup, using: &generator) {
+        let (client, port) = (self.client, self.configuration.port)
+        let isOpen = { (host: String) in client.hasIdleConnection(to: host, port: port) }
+        switch ExchangerPlan(domain: name, answer: resolution.lookup, favouring: isOpen, using: &generator) {
         case .hosts(let hosts): await self.deliver(to: hosts, known: nil)
         case .nullMX: self.fail(FailureTable.nullMX(name))
         case .noSuchDomain: self.fail(FailureTable.noSuchDomain(name))
@@ -145,6 +147,9 @@ struct DomainDelivery {
         hop.timeouts = self.configuration.timeouts
         let patience = min(self.configuration.patience, self.configuration.timeouts.connect)
         hop.timeouts.connect = isLast ? max(patience, self.connectTimeLeft) : patience
+        if !isLast {
+            hop.timeouts.greeting = min(self.configuration.greetingPatience, self.configuration.timeouts.greeting)
+        }
         hop.limits = self.configuration.limits
         let mail = MailTransaction(
             reversePath: self.message.reversePath,

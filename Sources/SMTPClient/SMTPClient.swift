@@ -75,6 +75,11 @@ package final class SMTPClient: Sendable {
         }
     }
 
+    /// Whether a connection to a host is open and waits for its next message.
+    package func hasIdleConnection(to host: String, port: Int) -> Bool {
+        self.pool.hasIdle(host: host, port: port)
+    }
+
     /// Closes the idle connections and takes no more mail; what is under way ends by itself.
     package func shutDown() async {
         for connection in self.pool.shutDown() {

@@ -10,13 +10,12 @@ import TestKit
 import Testing
 
 struct DirectMXProviderTests {
-    private func attempt(
+    private func provider(
         _ resolver: ScriptedResolver,
-        port: Int = 1,
-        to addresses: [String] = ["a@example.com"],
+        port: Int,
         allowed: [String] = ["127.0.0.0/8"],
         heloName: String = "gateway.example"
-    ) async -> AttemptReport {
+    ) -> DirectMXProvider {
         var configuration = DirectMXConfiguration(heloName: heloName)
         configuration.port = port
         configuration.addressFilter = AddressFilter(
@@ -24,19 +23,32 @@ struct DirectMXProviderTests {
             own: [.v4(0x0808_0404)]
         )
         let logger = Logger(label: "test")
-        let provider = DirectMXProvider(
+        return DirectMXProvider(
             name: "direct",
             configuration: configuration,
             resolver: resolver,
             client: SMTPClient(group: MultiThreadedEventLoopGroup.singleton, logger: logger),
             logger: logger
         )
-        return await provider.attempt(
+    }
+
+    private func attempt(_ provider: DirectMXProvider, to addresses: [String]) async -> AttemptReport {
+        await provider.attempt(
             SampleMail.message(),
             to: SampleMail.recipients(addresses),
             deadline: .now + .seconds(20),
             beforeCommit: {}
         )
+    }
+
+    private func attempt(
+        _ resolver: ScriptedResolver,
+        port: Int = 1,
+        to addresses: [String] = ["a@example.com"],
+        allowed: [String] = ["127.0.0.0/8"],
+        heloName: String = "gateway.example"
+    ) async -> AttemptReport {
+        await self.attempt(self.provider(resolver, port: port, allowed: allowed, heloName: heloName), to: addresses)
     }
 
     struct Zone: Sendable, CustomTestStringConvertible {
@@ -250,6 +262,26 @@ struct DirectMXProviderTests {
             #expect((failure.persistence, failure.scope) == (.permanent, .capability))
             #expect(failure.status.description == "5.6.7")
             #expect(!exchanger.record.commands.contains { $0.hasPrefix("RCPT") })
+        }
+    }
+
+    @Test("of hosts with one preference, the one that a connection is open to is asked again")
+    func reusesConnections() async throws {
+        try await FakeExchanger.run { exchanger in
+            let names = (1...8).map { "mx\($0).example.com" }
+            let resolver = ScriptedResolver(
+                exchangers: [
+                    "example.com": .records(names.map { .init(preference: 10, host: $0) }, timeToLive: .seconds(1))
+                ],
+                addresses: Dictionary(uniqueKeysWithValues: names.map { ($0, .hosts("127.0.0.1")) })
+            )
+            let provider = self.provider(resolver, port: exchanger.port)
+            for _ in 0..<10 {
+                let report = await self.attempt(provider, to: ["a@example.com"])
+                #expect(report.outcomes[0]?.failure == nil)
+            }
+            #expect(exchanger.record.connections == 1)
+            #expect(exchanger.record.messages.count == 10)
         }
     }
 }

@@ -9,11 +9,13 @@ package enum ExchangerPlan: Hashable, Sendable {
 
     /// Reads the answer to a domain's MX question.
     ///
-    /// Hosts of one preference are shuffled, so that many clients share the load. The domain itself is the exchanger only
-    /// when the answer was that there are no MX records; an error never means that.
+    /// Hosts of one preference are shuffled, so that many clients share the load; those that are favoured, such as by an open
+    /// connection, go before the others of their preference. The domain itself is the exchanger only when the answer was that
+    /// there are no MX records; an error never means that.
     package init(
         domain: String,
         answer: Lookup<MailExchanger>,
+        favouring isFavoured: (_ host: String) -> Bool = { _ in false },
         using generator: inout some RandomNumberGenerator
     ) {
         switch answer {
@@ -30,16 +32,18 @@ package enum ExchangerPlan: Hashable, Sendable {
                 self = .nullMX
                 return
             }
-            self = .hosts(Self.ordered(named, using: &generator))
+            self = .hosts(Self.ordered(named, isFavoured, using: &generator))
         }
     }
 
     private static func ordered(
         _ records: [MailExchanger],
+        _ isFavoured: (_ host: String) -> Bool,
         using generator: inout some RandomNumberGenerator
     ) -> [String] {
         var seen: Set<String> = []
-        let shuffled = records.shuffled(using: &generator).sorted { $0.preference < $1.preference }
-        return shuffled.map(\.host).filter { seen.insert($0.lowercased()).inserted }
+        let shuffled = records.shuffled(using: &generator).map { (record: $0, rank: isFavoured($0.host) ? 0 : 1) }
+        let sorted = shuffled.sorted { ($0.record.preference, $0.rank) < ($1.record.preference, $1.rank) }
+        return sorted.map(\.record.host).filter { seen.insert($0.lowercased()).inserted }
     }
 }

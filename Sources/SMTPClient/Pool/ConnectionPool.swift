@@ -87,6 +87,14 @@ final class ConnectionPool: Sendable {
         connection?.quit()
     }
 
+    /// Whether a connection to a host waits for its next message.
+    func hasIdle(host: String, port: Int) -> Bool {
+        let host = host.lowercased()
+        return self.state.withLock { state in
+            state.hops.contains { $0.key.host == host && $0.key.port == port && !$0.value.idle.isEmpty }
+        }
+    }
+
     /// A connection that closed by itself is no longer offered.
     func forget(_ connection: SMTPConnection, of key: PoolKey) {
         self.state.withLock { state in
