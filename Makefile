@@ -5,7 +5,7 @@ BENCH ?= ../shared/bench
 FUZZ_SECONDS ?= 60
 SWIFT_FOLDERS := Package.swift Sources Providers Tests
 
-.PHONY: help run test fuzz build debug bench format lint floors setup setup-test toolchain
+.PHONY: help run test fuzz build debug bench failover format lint floors setup setup-test toolchain
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -49,6 +49,10 @@ bench: build ## compare with Postfix, side by side (needs the bench of the works
 	HIKYAKU_BIN=$(CURDIR)/.build/release/hikyaku $(BENCH)/bench.py run --extra $(CURDIR)/Tests/Benchmarks/hikyaku.peer \
 	  --peers hikyaku,postfix-tuned --parts tp,lat --rounds 3 --secs 2 --out .build/bench.jsonl
 	$(BENCH)/bench.py report .build/bench.jsonl
+
+failover: build ## scenarios of DNS, exchangers and providers in trouble (needs the failover lab: HIKYAKU_LAB=path)
+	Tests/Failover/run-own
+	Tests/Failover/latency
 
 format: ## format all Swift code
 	swift format --in-place --recursive $(SWIFT_FOLDERS)

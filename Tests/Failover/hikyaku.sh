@@ -3,6 +3,8 @@
 FAILOVER=$(dirname "$ADAPTER")
 HIKYAKU=${HIKYAKU_BIN:-$FAILOVER/../../.build/release/hikyaku}
 CONFIG=$LAB_SUT_DIR/hikyaku.yaml
+# The gateway refuses variables that begin with its name and that it does not know.
+unset HIKYAKU_LAB
 
 # The whole chain, the lab's resolvers and the lab's credentials; retry clocks compressed to seconds.
 sut_config() {
