@@ -101,7 +101,7 @@ package struct HTTPAPIProvider: Provider {
         }
     }
 
-    private func resolve(_ evidence: inout AttemptEvidence) async throws(Failure) -> [IPAddress] {
+    func resolve(_ evidence: inout AttemptEvidence) async throws(Failure) -> [IPAddress] {
         let host = self.service.endpoint.host
         if let address = IPAddress(host) {
             return [address]

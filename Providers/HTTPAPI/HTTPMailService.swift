@@ -20,6 +20,12 @@ package protocol HTTPMailService: Sendable {
     /// Makes the requests that carry a message to these recipients; throws when the service cannot carry it.
     func compose(_ mail: OutgoingMail, to recipients: [Recipient]) throws(Failure) -> Composition
 
+    /// A request that shows whether the key is accepted, and sends nothing.
+    var probe: HTTPRequest { get }
+
+    /// What a response to that request says of the key.
+    func keyVerdict(on response: HTTPResponse) -> KeyVerdict
+
     /// What a response to one call means: the service's table.
     func verdict(on response: ServiceResponse, to call: ServiceCall) -> Verdict
 }
@@ -42,6 +48,14 @@ package struct OutgoingMail: Sendable {
         self.header = header
         self.content = content
     }
+}
+
+/// What a service said of a key without being given mail.
+package enum KeyVerdict: Hashable, Sendable {
+    case accepted(String)
+    case refused(String)
+    /// The service answers, and its answer proves nothing about sending.
+    case unproven(String)
 }
 
 /// The calls that together carry a message to its recipients.

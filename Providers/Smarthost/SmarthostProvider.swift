@@ -9,9 +9,9 @@ import SMTPProtocol
 package struct SmarthostProvider: Provider {
     package let name: String
     package let grouping = RecipientGrouping.together
-    private let configuration: SmarthostConfiguration
+    let configuration: SmarthostConfiguration
     private let resolver: any Resolver
-    private let client: SMTPClient
+    let client: SMTPClient
     private let logger: Logger
 
     package init(
@@ -75,7 +75,7 @@ package struct SmarthostProvider: Provider {
         return Dictionary(outcomes) { first, _ in first }
     }
 
-    private func hop(to addresses: [IPAddress]) -> NextHop {
+    func hop(to addresses: [IPAddress]) -> NextHop {
         var hop = NextHop(
             host: self.configuration.tlsName ?? self.configuration.host,
             port: self.configuration.port,
@@ -92,7 +92,7 @@ package struct SmarthostProvider: Provider {
     }
 
     /// The relay's addresses; none of them is forbidden, since the operator named the host himself.
-    private func addresses(evidence: inout AttemptEvidence) async -> Result<[IPAddress], Failure> {
+    func addresses(evidence: inout AttemptEvidence) async -> Result<[IPAddress], Failure> {
         let host = self.configuration.host
         if let literal = IPAddress(host) {
             return .success([literal])

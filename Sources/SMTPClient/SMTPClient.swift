@@ -6,7 +6,7 @@ package import SMTPProtocol
 
 /// Hands messages to next hops over SMTP; one object for the whole gateway, which owns the connections.
 package final class SMTPClient: Sendable {
-    private let group: any EventLoopGroup
+    let group: any EventLoopGroup
     private let logger: Logger
     private let pool = ConnectionPool()
     private let contexts = TLSContexts()
@@ -130,7 +130,7 @@ package final class SMTPClient: Sendable {
         return false
     }
 
-    private func open(
+    func open(
         _ hop: NextHop,
         until end: NIODeadline,
         on eventLoop: any EventLoop

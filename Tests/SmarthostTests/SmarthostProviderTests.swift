@@ -113,4 +113,47 @@ struct SmarthostProviderTests {
         #expect(gmail.limits.recipientsPerTransaction == 100)
         #expect(gmail.limits.idle == .seconds(300))
     }
+
+    // MARK: Probing
+
+    private func probe(_ configuration: SmarthostConfiguration) async -> ProviderProbe? {
+        let logger = Logger(label: "test")
+        let provider = SmarthostProvider(
+            name: "relay",
+            configuration: configuration,
+            resolver: self.resolver,
+            client: SMTPClient(group: MultiThreadedEventLoopGroup.singleton, logger: logger),
+            logger: logger
+        )
+        return await provider.probe(until: .now + .seconds(20))
+    }
+
+    @Test("a probe logs in and leaves without a transaction")
+    func probes() async throws {
+        var script = FakeExchangerScript()
+        script.offersStartTLS = true
+        script.mechanisms = ["PLAIN"]
+        try await FakeExchanger.run(script) { exchanger in
+            let probe = await self.probe(self.configuration(port: exchanger.port))
+            #expect(probe?.failure == nil)
+            #expect(probe?.text == "TLSv1.3 unverified, logged in with AUTH PLAIN")
+            #expect(probe?.host.hasSuffix("[127.0.0.1]:\(exchanger.port)") == true)
+            #expect(exchanger.record.messages.isEmpty)
+        }
+    }
+
+    @Test("a probe says why the relay would not take mail, and no password")
+    func probeFails() async throws {
+        var script = FakeExchangerScript()
+        script.offersStartTLS = true
+        script.mechanisms = ["PLAIN"]
+        script.authReplies = ["535 5.7.8 no marked-password"]
+        try await FakeExchanger.run(script) { exchanger in
+            let probe = await self.probe(self.configuration(port: exchanger.port))
+            #expect(probe?.failure?.reason == .authenticationFailed)
+        }
+        var unknown = self.configuration(port: 1)
+        unknown.host = "nowhere.example.test"
+        #expect(await self.probe(unknown)?.failure?.stage == .resolve)
+    }
 }

@@ -18,11 +18,20 @@ package protocol Provider: Sendable {
 
     /// Forgets what earlier attempts taught about the world, as when an operator has mended the network.
     func forget()
+
+    /// Calls the next hop, logs in where a login is configured, and leaves without sending anything.
+    ///
+    /// Nil where there is no one next hop to call.
+    func probe(until deadline: ContinuousClock.Instant) async -> ProviderProbe?
 }
 
 extension Provider {
     /// Most providers learn nothing.
     package func forget() {}
+
+    package func probe(until deadline: ContinuousClock.Instant) async -> ProviderProbe? {
+        nil
+    }
 }
 
 /// Which recipients of a message may go in one attempt.

@@ -1,0 +1,42 @@
+package import Delivery
+import HTTPTransport
+import MailModel
+
+extension HTTPAPIProvider {
+    package func probe(until deadline: ContinuousClock.Instant) async -> ProviderProbe? {
+        var evidence = AttemptEvidence(remoteHost: self.service.endpoint.host)
+        let host = "\(self.service.endpoint.host):\(self.service.endpoint.port ?? 443)"
+        let addresses: [IPAddress]
+        do throws(Failure) {
+            addresses = try await self.resolve(&evidence)
+        } catch {
+            return ProviderProbe(host: host, text: error.text, failure: error)
+        }
+        var request = self.service.probe
+        request.timeout = max(.milliseconds(1), min(request.timeout, deadline - .now))
+        do throws(HTTPFailure) {
+            return self.probe(try await self.client.send(request, addresses: addresses), host: host)
+        } catch {
+            let failure = TransportFailures.failure(error, secrets: self.service.secrets)
+            return ProviderProbe(host: host, text: failure.text, failure: failure)
+        }
+    }
+
+    private func probe(_ response: HTTPResponse, host: String) -> ProviderProbe {
+        let date = response.headers.first { $0.name.lowercased() == "date" }.flatMap { HTTPDate.find(in: $0.value) }
+        switch self.service.keyVerdict(on: response) {
+        case .accepted(let text), .unproven(let text):
+            return ProviderProbe(host: host, text: text, serverTime: date)
+        case .refused(let text):
+            let failure = Failure(
+                .permanent,
+                .provider,
+                .auth,
+                status: .init(5, 7, 8),
+                text: text,
+                reason: .authenticationFailed
+            )
+            return ProviderProbe(host: host, text: text, failure: failure, serverTime: date)
+        }
+    }
+}
