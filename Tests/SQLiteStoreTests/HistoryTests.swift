@@ -1,6 +1,7 @@
 import DNSProtocol
 import Delivery
 import Foundation
+import GRDB
 import MailModel
 import SQLiteStore
 import TestKit
@@ -132,5 +133,33 @@ struct HistoryTests {
         #expect(await next.recall("MX gmail.com") == answer)
         #expect(await next.recall("MX example.com") == nil)
         await next.close()
+    }
+
+    @Test("keeps what was found out, and ends it when something else is found or all is well")
+    func diagnoses() async throws {
+        let store = try self.fixture.open()
+        let first = DiagnosisRecord(beganAt: self.now, verdict: "a refuses MX", report: "{}")
+        let second = DiagnosisRecord(beganAt: self.now + .seconds(9), verdict: "b is silent", report: "{}")
+        try await store.keep(first)
+        try await store.keep(second)
+        #expect(try await store.diagnoses(limit: 9).map(\.endedAt) == [self.now + .seconds(9), nil])
+        try await store.endDiagnoses(at: self.now + .seconds(20))
+        await store.close()
+        let reader = try HistoryReader(directory: self.fixture.directory)
+        let kept = try await reader.diagnoses(limit: 9)
+        #expect(kept.map(\.verdict) == ["a refuses MX", "b is silent"])
+        #expect(kept.map(\.endedAt) == [self.now + .seconds(9), self.now + .seconds(20)])
+        #expect(try await reader.diagnoses(limit: 1).map(\.verdict) == ["b is silent"])
+        reader.close()
+    }
+
+    @Test("a store of an older version has no such table, which is no mistake")
+    func noDiagnoses() async throws {
+        let store = try self.fixture.open()
+        await store.close()
+        try await self.fixture.stranger().write { try $0.execute(sql: "DROP TABLE diagnoses") }
+        let reader = try HistoryReader(directory: self.fixture.directory)
+        #expect(try await reader.diagnoses(limit: 9).isEmpty)
+        reader.close()
     }
 }

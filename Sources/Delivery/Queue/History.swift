@@ -12,6 +12,9 @@ package protocol History: Sendable {
 
     /// Messages whose Message-ID (with or without brackets) or one of whose recipients equals the text, newest last.
     func messages(matching text: String, limit: Int) async throws(StoreFailure) -> [MessageRecord]
+
+    /// What the gateway found out by itself, newest last.
+    func diagnoses(limit: Int) async throws(StoreFailure) -> [DiagnosisRecord]
 }
 
 /// A message as the store remembers it.

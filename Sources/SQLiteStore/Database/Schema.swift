@@ -8,6 +8,7 @@ enum Schema {
         ("2026-11-24 queue", queue),
         ("2026-11-24 breakers and answers", breakersAndAnswers),
         ("2026-11-25 taken over", takenOver),
+        ("2026-11-25 diagnoses", diagnoses),
     ]
 
     static var migrator: DatabaseMigrator {
@@ -115,6 +116,17 @@ private let breakersAndAnswers = """
 // commit must not become a second message a year later either. A row is as small as the name.
 private let takenOver = """
     CREATE TABLE taken_over (origin TEXT PRIMARY KEY, message INTEGER NOT NULL) WITHOUT ROWID;
+    """
+
+// What was wrong with names and ways while attempts failed; the newest thousand are kept.
+private let diagnoses = """
+    CREATE TABLE diagnoses (
+        id INTEGER PRIMARY KEY,
+        began_at INTEGER NOT NULL,
+        ended_at INTEGER,
+        verdict TEXT NOT NULL,
+        report TEXT NOT NULL
+    );
     """
 
 /// The numbers in `recipients.state`; up to `held` a recipient is unfinished, up to `waiting` it can be leased.

@@ -120,6 +120,28 @@ extension HistoryReader: History {
             return try connection.records(Set(found).sorted(by: >).prefix(max(0, limit)))
         }
     }
+
+    package func diagnoses(limit: Int) async throws(StoreFailure) -> [DiagnosisRecord] {
+        try await self.read { connection in
+            // A store that an older version wrote has no such table.
+            guard
+                try connection.first("SELECT 1 FROM sqlite_schema WHERE name = 'diagnoses'", [], { _ in true }) == true
+            else {
+                return []
+            }
+            return try connection.rows(
+                "SELECT began_at, ended_at, verdict, report FROM diagnoses ORDER BY id DESC",
+                limit: limit
+            ) { row in
+                DiagnosisRecord(
+                    beganAt: Timestamp(microseconds: row.integer(0)),
+                    endedAt: row.optionalInteger(1).map(Timestamp.init(microseconds:)),
+                    verdict: row.text(2),
+                    report: row.text(3)
+                )
+            }.reversed()
+        }
+    }
 }
 
 extension MessageStore: History {
@@ -133,5 +155,9 @@ extension MessageStore: History {
 
     package func messages(matching text: String, limit: Int) async throws(StoreFailure) -> [MessageRecord] {
         try await self.readers.messages(matching: text, limit: limit)
+    }
+
+    package func diagnoses(limit: Int) async throws(StoreFailure) -> [DiagnosisRecord] {
+        try await self.readers.diagnoses(limit: limit)
     }
 }
