@@ -24,7 +24,7 @@ import time
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "../Django"))
 from fake_dns import FakeDNS
-from gateway import Gateway, free_port
+from gateway import BINARY, Gateway, free_port
 from loopback import RecordingExchanger
 
 PATIENCE = 45
@@ -204,6 +204,7 @@ def take_over(folder, count):
         check(states.count("ready") == count and states.count("leftAlone") == 2, "a dry run lists them, and two wrecks",
               f"{states.count('ready')}")
         interrupted(gateway, postfix, folder)
+        killed(postfix, folder)
 
         started = time.monotonic()
         report = json.loads(gateway.run("take-over", "--json", postfix.spool))
@@ -248,6 +249,35 @@ def interrupted(gateway, postfix, folder):
     shutil.copy2(path, f"{copy}/deferred/")
     report = json.loads(gateway.run("take-over", "--json", copy))
     check([entry["state"] for entry in report["entries"]] == ["takenOver"], "one is committed by a run that is cut off")
+
+
+def killed(postfix, folder):
+    """A run that dies again and again, straight into the store of a gateway that is not running."""
+    gateway = Gateway(f"{folder}/second", sources=["127.0.0.1:1"], exchanger_port=1, relay_port=1)
+    names = sorted(path for path in postfix.files("deferred") if "WRECKED" not in path)[:80]
+    os.makedirs(f"{folder}/other/deferred")
+    for path in names:
+        shutil.copy2(path, f"{folder}/other/deferred/")
+
+    def aside():
+        paths = glob.glob(f"{folder}/other/taken-over/**", recursive=True)
+        return sum(os.path.isfile(path) for path in paths)
+    deaths = 0
+    for _ in range(20):
+        before = aside()
+        run = subprocess.Popen([BINARY, "take-over", "--config", gateway.config, f"{folder}/other"],
+                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        while run.poll() is None and aside() == before:
+            time.sleep(0.001)
+        deaths += run.poll() is None
+        run.kill()
+        run.wait()
+        if aside() == len(names):
+            break
+    gateway.run("take-over", f"{folder}/other")
+    queued = gateway_queue(gateway)
+    check(deaths > 0 and aside() == len(names) == len(queued) and len({entry["id"] for entry in queued}) == len(names),
+          f"a run that is killed {deaths} times loses and doubles nothing", f"{aside()} aside, {len(queued)} queued")
 
 
 def arrive(gateway, exchanger, expected, taken):
