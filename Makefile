@@ -39,6 +39,7 @@ test: debug ## install what is missing, build, and run all tests
 	swift test --skip-build --no-parallel
 	HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" Tests/Crash/run.py --rounds 10
 	HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" python3 Tests/TakeOver/run.py
+	HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" python3 Tests/Doctor/run.py
 	@if [ -e Tests/Django/run.py ]; then HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" python3 Tests/Django/run.py; fi
 
 fuzz: toolchain ## fuzz the DNS codec and the lookup machine for a while (FUZZ_SECONDS=600)

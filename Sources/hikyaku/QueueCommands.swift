@@ -28,7 +28,7 @@ struct Queue: AsyncParsableCommand {
             }
             print(
                 self.json
-                    ? MessageJSON.text(of: messages.map(MessageJSON.init)) : QueueRenderer(now: .now).render(messages)
+                    ? MessageJSON.text(of: messages.map { MessageJSON($0) }) : QueueRenderer(now: .now).render(messages)
             )
         }
     }
@@ -123,15 +123,16 @@ func withHistory<Value>(
 
 /// Prints what matches a queue id, a Message-ID or a recipient.
 func showMessages(matching text: String, _ options: ConfigurationOptions, json: Bool) async throws {
-    let messages = try await withHistory(options) { history -> [MessageRecord] in
+    let (messages, diagnoses) = try await withHistory(options) { history -> ([MessageRecord], [DiagnosisRecord]) in
+        let diagnoses = try await history.diagnoses(limit: 1_000)
         if let id = QueueID(text), let message = try await history.message(id) {
-            return [message]
+            return ([message], diagnoses)
         }
         var found: [MessageRecord] = []
         for message in try await history.messages(matching: text, limit: 20) {
             found.append(try await history.message(message.id) ?? message)
         }
-        return found
+        return (found, diagnoses)
     }
     guard !messages.isEmpty else {
         complain("hikyaku: no message with the queue id, Message-ID or recipient \"\(text)\" is known")
@@ -140,8 +141,8 @@ func showMessages(matching text: String, _ options: ConfigurationOptions, json: 
     let renderer = TraceRenderer(usesColours: usesColours, now: .now)
     print(
         json
-            ? MessageJSON.text(of: messages.map(MessageJSON.init))
-            : messages.map(renderer.render).joined(separator: "\n\n")
+            ? MessageJSON.text(of: messages.map { MessageJSON($0, diagnoses: diagnoses) })
+            : messages.map { renderer.render($0, diagnoses: diagnoses) }.joined(separator: "\n\n")
     )
 }
 

@@ -40,11 +40,11 @@ class LoopbackServer(socketserver.ThreadingTCPServer):
 class RecordingExchanger(LoopbackServer):
     """Takes all mail and keeps it, octet for octet; asks for a login if it is given one."""
 
-    def __init__(self, name, login=None):
+    def __init__(self, name, login=None, port=0):
         self.name, self.login = name, login
         self.arrivals, self.logins = [], []
         self.changed = threading.Condition()
-        super().__init__(ExchangerSession)
+        super().__init__(ExchangerSession, port)
 
     def record(self, arrival):
         with self.changed:

@@ -46,7 +46,7 @@ final class GatewayFolder: Sendable {
         try await self.run(configuration, .silent, body)
     }
 
-    private func run(
+    func run(
         _ configuration: GatewayConfiguration,
         _ logger: Logger,
         _ body: (RunningGateway) async throws -> Void

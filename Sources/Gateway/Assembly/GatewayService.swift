@@ -24,8 +24,11 @@ package final class GatewayService: Sendable {
     let group: MultiThreadedEventLoopGroup
     let store: MessageStore
     let resolver: ResolverChain
+    let providers: [any Provider]
     let queue: QueueManager
     let listeners: [SMTPListener]
+    /// What the watch over lookups has seen.
+    let watchBoard = DoctorWatchBoard()
     /// For messages of other queues, through the control socket.
     let intake: TakeOverIntake
     private let client: SMTPClient
@@ -44,15 +47,7 @@ package final class GatewayService: Sendable {
         var stored = MessageStore.Configuration(directory: configuration.dataDirectory)
         stored.keepContent = configuration.keepsContent
         self.store = try MessageStore.open(stored, logger: logger.labelled("store"))
-        self.http = CurlClient(
-            configuration: .init(
-                userAgent: "Hikyaku/\(Self.version)",
-                trustRootsFile: ResolverFactory.trustRootsFile,
-                allowedNetworks: configuration.limits.apiNetworks
-                    + Self.networksOfSources(configuration.dns)
-            ),
-            logger: logger.labelled("http")
-        )
+        self.http = Self.httpClient(configuration, logger: logger.labelled("http"))
         self.client = SMTPClient(group: self.group, logger: logger.labelled("smtp-client"))
         self.resolver = ResolverChain(
             configuration: ResolverFactory.configuration(configuration.dns),
@@ -72,7 +67,8 @@ package final class GatewayService: Sendable {
             logger: logger.labelled("delivery")
         )
         let queueIDs = QueueIDSource(after: try await self.store.lastQueueID())
-        self.queue = try await Self.queue(configuration, factory, self.store, queueIDs, logger)
+        self.providers = try configuration.providers.map(factory.provider)
+        self.queue = try await Self.queue(configuration, self.providers, self.store, queueIDs, logger)
         self.intake = TakeOverIntake(
             hostname: configuration.hostname,
             expireAfter: configuration.retry.expireAfter,
@@ -99,7 +95,7 @@ package final class GatewayService: Sendable {
 
     private static func queue(
         _ configuration: GatewayConfiguration,
-        _ factory: ProviderFactory,
+        _ providers: [any Provider],
         _ store: MessageStore,
         _ queueIDs: QueueIDSource,
         _ logger: Logger
@@ -124,7 +120,7 @@ package final class GatewayService: Sendable {
                 fallbackAfter: retry.fallbackAfter,
                 onAmbiguous: retry.onAmbiguous
             ),
-            providers: try configuration.providers.map(factory.provider),
+            providers: providers,
             schedule: RetrySchedule(
                 firstDelay: retry.firstDelay,
                 maximumDelay: retry.maximumDelay,
@@ -162,6 +158,7 @@ package final class GatewayService: Sendable {
             group.addTask { try? await self.queue.run() }
             group.addTask { await self.keepHouse() }
             group.addTask { await self.resolver.run { await self.dnsIsBack() } }
+            group.addTask { await DoctorWatch(self).run() }
             await untilStopped()
             await control?.stop()
             await self.stop()
@@ -275,6 +272,18 @@ extension Logger {
 }
 
 extension GatewayService {
+    /// The client for HTTP APIs and DNS over HTTPS.
+    static func httpClient(_ configuration: GatewayConfiguration, logger: Logger) -> CurlClient {
+        CurlClient(
+            configuration: .init(
+                userAgent: "Hikyaku/\(Self.version)",
+                trustRootsFile: ResolverFactory.trustRootsFile,
+                allowedNetworks: configuration.limits.apiNetworks + Self.networksOfSources(configuration.dns)
+            ),
+            logger: logger
+        )
+    }
+
     /// The addresses of DNS over HTTPS sources: the operator wrote them down, so they may be connected to wherever they are.
     static func networksOfSources(_ settings: DNSSettings) -> [CIDRBlock] {
         settings.sources.compactMap { source in

@@ -106,6 +106,23 @@ struct ProviderFactory {
         return try self.api(name, MailgunService(configuration))
     }
 
+    /// Where a service is called: the operator's URL, else that of its region; nil when the URL cannot be read.
+    static func endpoint(of kind: ProviderSettings.Kind, _ settings: APISettings) -> Endpoint? {
+        if let url = settings.baseURL {
+            return Endpoint(url)
+        }
+        switch kind {
+        case .sendgrid:
+            let region: SendGridConfiguration.Region = settings.isEuropean ? .eu : .global
+            return SendGridService(SendGridConfiguration(key: APIKey(""), region: region))?.endpoint
+        case .mailgun:
+            let region: MailgunConfiguration.Region = settings.isEuropean ? .eu : .us
+            return MailgunService(MailgunConfiguration(key: APIKey(""), region: region))?.endpoint
+        case .directMX, .smarthost:
+            return nil
+        }
+    }
+
     private func endpoint(_ name: String, _ settings: APISettings) throws -> Endpoint? {
         guard let url = settings.baseURL else {
             return nil

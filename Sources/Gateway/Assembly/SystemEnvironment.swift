@@ -6,6 +6,21 @@ package enum SystemEnvironment {
         ProcessInfo.processInfo.environment
     }
 
+    /// The beginning of a text file, at most 64 KiB; nil when there is none, or something else than a file.
+    static func text(of path: String) -> String? {
+        let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+        guard descriptor >= 0 else {
+            return nil
+        }
+        let handle = FileHandle(fileDescriptor: descriptor, closeOnDealloc: true)
+        do {
+            return String(decoding: try handle.read(upToCount: 65_536) ?? Data(), as: UTF8.self)
+        } catch {
+            // A folder, or a disk that fails, has no text for us.
+            return nil
+        }
+    }
+
     /// The number of the user who owns a file or folder; nil when there is none.
     static func owner(of path: String) -> UInt32? {
         FileFacts(URL(fileURLWithPath: path).resolvingSymlinksInPath().path)?.owner

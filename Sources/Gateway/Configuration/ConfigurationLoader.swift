@@ -71,6 +71,7 @@ package struct ConfigurationLoader {
             chain: providers.map(\.name),
             providers: providers,
             dns: self.dns(),
+            doctor: self.doctor(),
             retry: self.retry(),
             limits: limits,
             log: self.log(),

@@ -14,6 +14,7 @@ extension GatewayConfiguration {
         lines += ["", "chain: [\(self.chain.joined(separator: ", "))]", "", "providers:"]
         lines += self.providers.flatMap(\.lines)
         lines += ["", "dns:"] + self.dns.lines
+        lines += ["", "doctor:"] + self.doctor.lines
         lines += ["", "retry:"] + self.retry.lines
         lines += ["", "limits:"] + self.limits.lines
         lines += ["", "log:", "  format: \(self.log.format.rawValue)", "  level: \(self.log.level.rawValue)"]
@@ -103,6 +104,16 @@ extension DNSSettings {
     private var pins: [String] {
         let hosts = self.hosts.sorted { $0.key < $1.key }
         return hosts.isEmpty ? [] : ["  hosts:"] + hosts.map { "    \(scalar($0.key)): \(list($0.value))" }
+    }
+}
+
+extension DoctorSettings {
+    fileprivate var lines: [String] {
+        [
+            "  test-domain: \(scalar(self.testDomain))", "  port-targets: \(list(self.portTargets))",
+            "  public-address: \(list(self.publicAddresses))", "  dkim-selectors: \(list(self.dkimSelectors))",
+            "  compare-libc: \(self.comparesLibrary)", "  watch: \(self.watches)",
+        ]
     }
 }
 

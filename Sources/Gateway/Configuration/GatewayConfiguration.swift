@@ -17,6 +17,7 @@ package struct GatewayConfiguration: Sendable {
     /// Those of the chain, in its order.
     package var providers: [ProviderSettings]
     package var dns: DNSSettings
+    package var doctor: DoctorSettings
     package var retry: RetrySettings
     package var limits: LimitSettings
     package var log: LogSettings
@@ -127,6 +128,54 @@ package struct DNSSettings: Sendable {
     /// The same for servers on loopback.
     package var trustsLoopback: Bool
     package var hosts: [String: [IPAddress]]
+}
+
+/// What `hikyaku doctor` asks beside what is in use.
+package struct DoctorSettings: Sendable {
+    /// Looked up and called when no mail has gone anywhere yet.
+    package var testDomain: String
+    /// Hosts that show which outbound ports are open; those of configured providers are called anyway.
+    package var portTargets: [PortTarget]
+    /// Our addresses as others see them; where empty, what exchangers say, else what the interfaces have.
+    package var publicAddresses: [IPAddress]
+    /// Selectors under which the operator's domains publish DKIM keys, beside those of known services.
+    package var dkimSelectors: [String]
+    /// Whether the C library's resolver is asked the same questions.
+    package var comparesLibrary: Bool
+    /// Whether the checks run by themselves when lookups begin to fail.
+    package var watches: Bool
+}
+
+/// A host and a TCP port, such as `smtp.gmail.com:587`.
+package struct PortTarget: Hashable, Sendable, CustomStringConvertible {
+    package var host: String
+    package var port: Int
+
+    package init(host: String, port: Int) {
+        self.host = host
+        self.port = port
+    }
+
+    /// Reads `host:port`, `192.0.2.1:25` or `[2001:db8::1]:25`.
+    package init?(_ text: String) {
+        guard let colon = text.lastIndex(of: ":"), let port = Int(text[text.index(after: colon)...]),
+            (1...65_535).contains(port)
+        else {
+            return nil
+        }
+        var host = text[..<colon]
+        if host.hasPrefix("["), host.hasSuffix("]") {
+            host = host.dropFirst().dropLast()
+        }
+        guard !host.isEmpty, IPAddress(String(host)) != nil || DomainName(String(host)) != nil else {
+            return nil
+        }
+        self.init(host: String(host), port: port)
+    }
+
+    package var description: String {
+        self.host.contains(":") ? "[\(self.host)]:\(self.port)" : "\(self.host):\(self.port)"
+    }
 }
 
 package struct RetrySettings: Sendable {

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import MailModel
 package import NIOCore
 import NIOPosix
 
@@ -33,6 +34,15 @@ package enum ControlClient {
             throw StartupFailure(reply.error ?? "the gateway does not know how: is it of another version?")
         }
         return receipt
+    }
+
+    /// Sends one request and waits for its reply as long as the caller wishes.
+    package static func send(
+        _ request: ControlRequest,
+        to path: String,
+        patience: Duration
+    ) async throws -> ControlReply {
+        try await self.send(request, to: path, timeout: .milliseconds(patience.wholeMilliseconds))
     }
 
     /// Sends one request, with what it announces to follow, and waits for the reply.

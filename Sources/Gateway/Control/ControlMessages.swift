@@ -4,7 +4,7 @@ package import DNSResolver
 package struct ControlRequest: Codable, Sendable {
     package enum Verb: String, Codable, Sendable {
         case flush, hold, release, delete, dnsLookup, dnsFlush, dnsSources, status, closeBreaker
-        case takeOver
+        case takeOver, doctor
     }
 
     package var verb: Verb
@@ -16,6 +16,8 @@ package struct ControlRequest: Codable, Sendable {
     package var envelopeLength: Int?
     /// With `takeOver`: octets of the content that follow the envelope.
     package var contentLength: Int?
+    /// With `doctor`: what is to be looked at.
+    package var doctor: DoctorOptions?
 
     package init(_ verb: Verb, subject: String? = nil) {
         self.verb = verb
@@ -37,19 +39,22 @@ package struct ControlReply: Codable, Sendable {
     package var lookups: [SourceReport]?
     package var status: GatewayStatus?
     package var takenOver: TakeOverReceipt?
+    package var doctor: DoctorReport?
 
     package init(
         error: String? = nil,
         count: Int? = nil,
         lookups: [SourceReport]? = nil,
         status: GatewayStatus? = nil,
-        takenOver: TakeOverReceipt? = nil
+        takenOver: TakeOverReceipt? = nil,
+        doctor: DoctorReport? = nil
     ) {
         self.error = error
         self.count = count
         self.lookups = lookups
         self.status = status
         self.takenOver = takenOver
+        self.doctor = doctor
     }
 }
 
@@ -87,4 +92,6 @@ package struct GatewayStatus: Codable, Sendable {
     package var running: Int
     package var breakers: [Breaker]
     package var dnsSources: [Source]
+    /// What the gateway has found out by itself; nil while lookups succeed.
+    package var diagnosis: String?
 }

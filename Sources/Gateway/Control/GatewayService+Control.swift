@@ -51,9 +51,30 @@ extension GatewayService {
                 throw StartupFailure("\"\(key.provider)\" is not in the chain (\(chain))")
             }
             return ControlReply(count: try await self.queue.closeBreaker(key).count)
+        case .doctor:
+            return ControlReply(doctor: await self.examine(request.doctor ?? DoctorOptions()))
         case .takeOver:
             throw StartupFailure("a message is taken over with its content only")
         }
+    }
+
+    /// Runs the doctor's checks with the very parts that deliver.
+    func examine(_ options: DoctorOptions) async -> DoctorReport {
+        let breakers = self.status().breakers.map { breaker in
+            (breaker.name, "\(breaker.name) until \(breaker.until): \(breaker.why)")
+        }
+        return await Doctor.report(
+            .init(
+                configuration: self.configuration,
+                resolver: self.resolver,
+                providers: self.providers,
+                history: self.store,
+                breakers: breakers,
+                isRunning: true,
+                failingSince: self.watchBoard.failingSince
+            ),
+            options
+        )
     }
 
     private func takeOver(_ request: ControlRequest, _ attached: ByteBuffer) async throws -> TakeOverReceipt {
@@ -100,7 +121,8 @@ extension GatewayService {
                     why: state.text
                 )
             }.sorted { $0.name < $1.name },
-            dnsSources: self.resolver.sourceReports().map(GatewayStatus.Source.init)
+            dnsSources: self.resolver.sourceReports().map(GatewayStatus.Source.init),
+            diagnosis: self.watchBoard.verdict
         )
     }
 

@@ -23,6 +23,8 @@ package struct MessageJSON: Encodable {
         let move: String
         let outcomes: [OutcomeJSON]
         let evidence: AttemptEvidence
+        /// What the gateway had found out about names at that time.
+        let diagnosis: String?
     }
 
     private let id, from, messageID, subject, arrivedAt, expiresAt, listener, clientName: String
@@ -31,7 +33,7 @@ package struct MessageJSON: Encodable {
     private let recipients: [RecipientJSON]
     private let attempts: [AttemptJSON]
 
-    package init(_ message: MessageRecord) {
+    package init(_ message: MessageRecord, diagnoses: [DiagnosisRecord] = []) {
         self.id = message.id.description
         self.from = message.reversePath
         self.messageID = message.messageID
@@ -56,10 +58,14 @@ package struct MessageJSON: Encodable {
             )
         }
         let names = Dictionary(message.recipients.map { ($0.number, $0.mailbox) }) { first, _ in first }
-        self.attempts = message.attempts.map { Self.attempt($0, names) }
+        self.attempts = message.attempts.map { Self.attempt($0, names, diagnoses) }
     }
 
-    private static func attempt(_ attempt: AttemptRecord, _ names: [Recipient.Number: String]) -> AttemptJSON {
+    private static func attempt(
+        _ attempt: AttemptRecord,
+        _ names: [Recipient.Number: String],
+        _ diagnoses: [DiagnosisRecord]
+    ) -> AttemptJSON {
         AttemptJSON(
             provider: attempt.provider,
             startedAt: attempt.startedAt.description,
@@ -78,7 +84,8 @@ package struct MessageJSON: Encodable {
                     reason: $0.reason?.rawValue
                 )
             },
-            evidence: attempt.evidence
+            evidence: attempt.evidence,
+            diagnosis: diagnoses.last { $0.covers(attempt) }?.verdict
         )
     }
 

@@ -11,7 +11,8 @@ extension GatewayStatus {
             "attempts   \(self.running) running, \(self.waiting) waiting in memory",
             "dns        \(sources.joined(separator: ", "))",
         ]
-        return (lines + self.breakers.map { "closed     \($0.name) \($0.term)" }).joined(separator: "\n")
+        let diagnosis = self.diagnosis.map { ["doctor     \(printable($0))"] } ?? []
+        return (lines + diagnosis + self.breakers.map { "closed     \($0.name) \($0.term)" }).joined(separator: "\n")
     }
 
     /// The DNS sources in the order in which they are asked now.

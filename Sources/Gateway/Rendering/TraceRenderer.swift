@@ -12,11 +12,19 @@ package struct TraceRenderer {
         self.now = now
     }
 
-    /// The story of a message, several lines without a final line end.
-    package func render(_ message: MessageRecord) -> String {
-        ([self.headline(message)] + message.recipients.map { self.recipient($0, of: message) }
-            + message.attempts.flatMap { self.attempt($0, of: message) })
-            .joined(separator: "\n")
+    /// The story of a message, several lines without a final line end; what was wrong with names stands before the first
+    /// attempt that it troubled.
+    package func render(_ message: MessageRecord, diagnoses: [DiagnosisRecord] = []) -> String {
+        var lines = [self.headline(message)] + message.recipients.map { self.recipient($0, of: message) }
+        var told: DiagnosisRecord?
+        for attempt in message.attempts {
+            if let diagnosis = diagnoses.last(where: { $0.covers(attempt) }), diagnosis != told {
+                told = diagnosis
+                lines.append("  \(diagnosis.beganAt.clockTime)  doctor: \(self.yellow(printable(diagnosis.verdict)))")
+            }
+            lines += self.attempt(attempt, of: message)
+        }
+        return lines.joined(separator: "\n")
     }
 
     private func headline(_ message: MessageRecord) -> String {

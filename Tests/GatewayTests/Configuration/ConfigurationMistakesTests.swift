@@ -178,6 +178,19 @@ struct ConfigurationMistakesTests {
             "hikyaku.yaml:1: dns.sources: is empty; name at least one, such as system"
         ),
         Mistake(
+            "no target of a port",
+            "doctor:\n  port-targets: [relay.example.org, a:0]",
+            "hikyaku.yaml:2: doctor.port-targets: expected a host and a port such as smtp.example.com:587, "
+                + "found \"relay.example.org\"\nhikyaku.yaml:2: doctor.port-targets: expected a host and a port such as "
+                + "smtp.example.com:587, found \"a:0\""
+        ),
+        Mistake(
+            "no address of ours",
+            "doctor:\n  public-address: gw.example.org\n  test-domain: a..b",
+            "hikyaku.yaml:2: doctor.public-address: expected an IP address, found \"gw.example.org\"\n"
+                + "hikyaku.yaml:3: doctor.test-domain: expected a domain, found \"a..b\""
+        ),
+        Mistake(
             "a key twice",
             "hostname: a\ndomain: b\nhostname: c",
             "hikyaku.yaml:1: \"hostname\" stands here twice; keep one"

@@ -83,6 +83,14 @@ struct EffectiveConfigurationTests {
           hosts:
             a.example.org: ["192.0.2.1", "2001:db8::1"]
 
+        doctor:
+          test-domain: example.org
+          port-targets: ["relay.example.org:587", "[2001:db8::1]:465"]
+          public-address: ["192.0.2.9"]
+          dkim-selectors: ["s9"]
+          compare-libc: false
+          watch: false
+
         retry:
           first-delay: 31s
           max-delay: 31m

@@ -11,7 +11,7 @@ struct StatusReportTests {
              "failure": "REFUSED", "failingSeconds": 130, "contradictions": 2, "usesEDNS": false}, {"name": "8.8.8.8",
              "isHealthy": true, "validates": true, "isTrusted": false, "isPublic": true}], "breakers": [{"name": "direct to shop.test", "provider": "direct", "until": "noon",
              "why": "no route"}, {"name": "gmail", "provider": "gmail", "until": "something changes",
-             "why": "535 \\u001b[2Jbad password"}]}
+             "why": "535 \\u001b[2Jbad password"}], "diagnosis": "127.0.0.11 refuses MX"}
             """
         return try JSONDecoder().decode(GatewayStatus.self, from: Data(json.utf8))
     }
@@ -24,6 +24,7 @@ struct StatusReportTests {
             chain      direct, gmail
             attempts   1 running, 3 waiting in memory
             dns        127.0.0.11 (failing), 8.8.8.8
+            doctor     127.0.0.11 refuses MX
             closed     direct to shop.test until noon: no route
             closed     gmail until something changes: 535 ?[2Jbad password
             """

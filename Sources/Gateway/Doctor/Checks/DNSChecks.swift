@@ -1,0 +1,86 @@
+import DNSProtocol
+import DNSResolver
+import Foundation
+import MailModel
+
+/// The file that names the system's servers, and the copy of it that an old Postfix may have been stuck with.
+struct ResolvConfCheck: DoctorCheck {
+    let name = "resolv.conf"
+
+    func run(_ surroundings: DoctorSurroundings) async -> [DoctorFinding] {
+        let path = surroundings.configuration.dns.resolvConf
+        let spool = surroundings.spool
+        let isSpool = FileManager.default.fileExists(atPath: "\(spool)/deferred")
+        return [
+            ResolvConfFile.finding(
+                SystemEnvironment.text(of: path),
+                path: path,
+                isUsed: surroundings.configuration.dns.sources.contains(.system)
+            ),
+            ResolvConfFile.chrootFinding(
+                spool: spool,
+                isThere: isSpool,
+                hasMail: ["deferred", "active", "incoming"].contains { Self.hasFiles("\(spool)/\($0)") },
+                jailed: SystemEnvironment.text(of: "\(spool)/etc/resolv.conf"),
+                system: SystemEnvironment.text(of: path)
+            ),
+        ]
+    }
+
+    /// Whether a queue holds any file; Postfix hashes its queues one or two folders deep.
+    private static func hasFiles(_ folder: String) -> Bool {
+        // A folder that cannot be read tells nothing.
+        guard let paths = FileManager.default.enumerator(atPath: folder) else {
+            return false
+        }
+        return paths.contains { ($0 as? String).map { ($0 as NSString).lastPathComponent.count > 1 } ?? false }
+    }
+}
+
+/// All sources side by side: the test domain, the hosts that the chain needs, and a name that does not exist.
+struct SourcesCheck: DoctorCheck {
+    let name = "dns"
+
+    func run(_ surroundings: DoctorSurroundings) async -> [DoctorFinding] {
+        let table = await Self.table(surroundings.resolver, surroundings.domain, hosts: surroundings.hosts.map(\.host))
+        return Self.findings(table, surroundings.resolver.sources().map(\.source), since: surroundings.failingSince)
+    }
+
+    /// Asks every source for MX, A and AAAA of a domain, and for the addresses of hosts.
+    static func table(_ resolver: ResolverChain, _ domain: String, hosts: [String]) async -> SourceTable {
+        let label = String(UInt64.random(in: .min ... .max), radix: 36)
+        async let inventions = resolver.inspect("hikyaku-\(label).invalid", types: [.a])
+        let others = Set(hosts).sorted().filter { IPAddress($0) == nil && $0 != domain }.prefix(8)
+        let reports = await withTaskGroup(of: (Int, [NamedReport]).self) { group in
+            group.addTask { (0, await Self.ask(resolver, domain, [.mx, .a, .aaaa])) }
+            for (index, host) in others.enumerated() {
+                group.addTask { (index + 1, await Self.ask(resolver, host, [.a, .aaaa])) }
+            }
+            return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }.flatMap(\.1)
+        }
+        return SourceTable(reports: reports, inventions: await inventions)
+    }
+
+    private static func ask(_ resolver: ResolverChain, _ name: String, _ types: [RecordType]) async -> [NamedReport] {
+        await resolver.inspect(name, types: types).map { NamedReport(name: name, report: $0) }
+    }
+
+    /// One line a source, in the order in which they are asked.
+    static func findings(
+        _ table: SourceTable,
+        _ sources: [DNSSource],
+        since: [String: Timestamp]
+    ) -> [DoctorFinding] {
+        sources.map { source in
+            let name = source.description
+            let trouble = table.trouble(of: name)
+            let detail = (trouble.map { "\($0.text): " } ?? "") + table.words(of: name)
+            return DoctorFinding(
+                "dns \(name)",
+                trouble == nil ? .pass : .fail,
+                detail,
+                fact: .source(name, trouble, since: since[name])
+            )
+        }
+    }
+}

@@ -1,0 +1,123 @@
+import DNSResolver
+import Delivery
+import HTTPTransport
+import Logging
+import MailModel
+import NIOPosix
+import SMTPClient
+import SQLiteStore
+
+/// Runs all checks, side by side and each within its time, and makes a report.
+package enum Doctor {
+    /// When a check stops asking further questions.
+    private static let patience = Duration.seconds(20)
+    /// Where Postfix has its queue.
+    private static let defaultSpool = "/var/spool/postfix"
+
+    /// In the order of the table; those of the second list need what the first ones hear.
+    private static let checks: [any DoctorCheck] = [
+        MachineCheck(), ResolvConfCheck(), SourcesCheck(), LegsCheck(), LibraryCheck(), WaysOutCheck(), PortsCheck(),
+        QueueCheck(),
+    ]
+    private static let laterChecks: [any DoctorCheck] = [IdentityCheck(), SenderCheck()]
+
+    /// Checks a configuration without a running gateway, with resolver and clients of its own.
+    package static func examine(_ configuration: GatewayConfiguration, _ options: DoctorOptions) async -> DoctorReport {
+        let logger = Logger(label: "doctor") { _ in SwiftLogNoOpLogHandler() }
+        let http = GatewayService.httpClient(configuration, logger: logger)
+        let client = SMTPClient(group: MultiThreadedEventLoopGroup.singleton, logger: logger)
+        let resolver = ResolverChain(
+            configuration: ResolverFactory.configuration(configuration.dns),
+            group: MultiThreadedEventLoopGroup.singleton,
+            https: ResolverFactory.transport(over: http),
+            archive: nil,
+            wallTime: { .now },
+            logger: logger
+        )
+        let factory = ProviderFactory(
+            hostname: configuration.hostname,
+            ownAddresses: ResolverFactory.ownAddresses(),
+            limits: configuration.limits,
+            resolver: resolver,
+            client: client,
+            http: http,
+            logger: logger
+        )
+        // Without a store there is no history; what cannot be built was refused when the configuration was checked.
+        let history = try? HistoryReader(directory: configuration.dataDirectory)
+        let parts = Parts(
+            configuration: configuration,
+            resolver: resolver,
+            providers: configuration.providers.compactMap { try? factory.provider($0) },
+            history: history
+        )
+        let report = await self.report(parts, options)
+        history?.close()
+        await client.shutDown()
+        http.shutDown()
+        return report
+    }
+
+    /// The parts of a gateway, running or not.
+    struct Parts: Sendable {
+        let configuration: GatewayConfiguration
+        let resolver: ResolverChain
+        let providers: [any Provider]
+        let history: (any History)?
+        var breakers: [(name: String, text: String)] = []
+        var isRunning = false
+        var failingSince: [String: Timestamp] = [:]
+    }
+
+    static func report(_ parts: Parts, _ options: DoctorOptions) async -> DoctorReport {
+        let surroundings = await self.surroundings(parts, options)
+        let first = await self.run(self.checks, surroundings)
+        let later = await self.run(self.laterChecks, surroundings)
+        // What waits stands last: it is what all the rest leads to.
+        return DoctorReport((first.dropLast() + later + first.suffix(1)).flatMap { $0 })
+    }
+
+    private static func run(
+        _ checks: [any DoctorCheck],
+        _ surroundings: DoctorSurroundings
+    ) async -> [[DoctorFinding]] {
+        await withTaskGroup(of: (Int, [DoctorFinding]).self) { group in
+            for (index, check) in checks.enumerated() {
+                group.addTask { (index, await check.run(surroundings)) }
+            }
+            return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }.map(\.1)
+        }
+    }
+
+    private static func surroundings(_ parts: Parts, _ options: DoctorOptions) async -> DoctorSurroundings {
+        // A store that cannot be read is reported by the gateway itself; here it only has nothing to tell.
+        let unfinished = (try? await parts.history?.messages(unfinishedOnly: true, limit: 1_000)) ?? []
+        let recent = (try? await parts.history?.messages(unfinishedOnly: false, limit: 1_000)) ?? []
+        let known = Set(recent.map(\.id))
+        let messages = unfinished.filter { !known.contains($0.id) } + recent
+        return DoctorSurroundings(
+            configuration: parts.configuration,
+            resolver: parts.resolver,
+            providers: parts.providers,
+            group: MultiThreadedEventLoopGroup.singleton,
+            history: parts.history,
+            breakers: parts.breakers,
+            isRunning: parts.isRunning,
+            isInBackground: options.isInBackground,
+            failingSince: parts.failingSince,
+            domain: options.domain ?? self.recentDomain(recent) ?? parts.configuration.doctor.testDomain,
+            spool: options.spool ?? self.defaultSpool,
+            messages: messages,
+            now: .now,
+            deadline: .now + self.patience
+        )
+    }
+
+    /// The domain that mail went to last.
+    static func recentDomain(_ messages: [MessageRecord]) -> String? {
+        let mailbox = messages.max { $0.arrivedAt < $1.arrivedAt }?.recipients.first?.mailbox
+        return mailbox.flatMap { $0.split(separator: "@").last }.map { $0.lowercased() }.flatMap {
+            $0.hasPrefix("[") ? nil : $0
+        }
+    }
+}

@@ -1,0 +1,177 @@
+import DNSProtocol
+import DNSResolver
+import Delivery
+import Logging
+import MailModel
+import SQLiteStore
+import Synchronization
+
+/// Runs the doctor's checks when lookups begin to fail; tells the log once, and keeps what was found with the attempts.
+struct DoctorWatch: Sendable {
+    private static let interval = Duration.seconds(1)
+
+    private let gateway: GatewayService
+    private let logger: Logger
+
+    init(_ gateway: GatewayService) {
+        self.gateway = gateway
+        self.logger = gateway.logger.labelled("doctor")
+    }
+
+    /// Watches until cancelled.
+    func run() async {
+        guard self.gateway.configuration.doctor.watches else {
+            return
+        }
+        var course = WatchCourse(startedAt: .now)
+        // What an earlier run left open is over: this one sees for itself.
+        await self.commit { store throws(StoreFailure) in try await store.endDiagnoses(at: .now) }
+        while (try? await Task.sleep(for: Self.interval)) != nil {
+            let action = course.observe(self.failing(), at: .now)
+            self.gateway.watchBoard.set(failingSince: course.failingSince)
+            switch action {
+            case .nothing: break
+            case .examine(let beganAt): await self.examine(beganAt)
+            case .recovered(let endedAt): await self.recover(endedAt)
+            }
+        }
+    }
+
+    /// The sources that failed lately.
+    private func failing() -> Set<String> {
+        let sources = self.gateway.resolver.sources()
+        return sources.isEmpty
+            ? ["no DNS source"] : Set(sources.lazy.filter { !$0.isHealthy }.map(\.source.description))
+    }
+
+    private func examine(_ beganAt: Timestamp) async {
+        var options = DoctorOptions()
+        options.isInBackground = true
+        guard let report = await self.report(options), report.hasFailure else {
+            return
+        }
+        self.gateway.watchBoard.set(verdict: report.verdict)
+        self.logger.warning("\(printable(report.verdict))", metadata: ["more": "hikyaku doctor"])
+        let text = MessageJSON.text(of: report)
+        await self.commit { store throws(StoreFailure) in
+            try await store.keep(DiagnosisRecord(beganAt: beganAt, verdict: report.verdict, report: text))
+        }
+    }
+
+    /// Nil when the gateway is stopped meanwhile.
+    private func report(_ options: DoctorOptions) async -> DoctorReport? {
+        let (reports, sink) = AsyncStream.makeStream(of: DoctorReport.self)
+        // Not structured: a gateway that stops does not wait for the last call, which ends within its time.
+        let work = Task { [gateway] in
+            sink.yield(await gateway.examine(options))
+            sink.finish()
+        }
+        defer { work.cancel() }
+        for await report in reports {
+            return report
+        }
+        return nil
+    }
+
+    private func recover(_ endedAt: Timestamp) async {
+        guard self.gateway.watchBoard.verdict != nil else {
+            return
+        }
+        self.gateway.watchBoard.set(verdict: nil)
+        self.logger.notice("all DNS sources answer again")
+        await self.commit { store throws(StoreFailure) in try await store.endDiagnoses(at: endedAt) }
+    }
+
+    private func commit(_ work: (MessageStore) async throws(StoreFailure) -> Void) async {
+        do throws(StoreFailure) {
+            try await work(self.gateway.store)
+        } catch {
+            self.logger.warning("a diagnosis was not kept", metadata: ["why": "\(error)"])
+        }
+    }
+}
+
+/// When to look and when all is well again; pure.
+struct WatchCourse {
+    enum Action: Hashable {
+        case nothing
+        /// Look what is wrong; it began at this moment at the earliest.
+        case examine(beganAt: Timestamp)
+        /// All is well since this moment.
+        case recovered(endedAt: Timestamp)
+    }
+
+    /// How long all must be well: a source that is not asked fails no more, which proves nothing.
+    static let calm = Duration.seconds(60)
+
+    /// Since when each source fails.
+    private(set) var failingSince: [String: Timestamp] = [:]
+    private var examined: Set<String> = []
+    private var lastObservation: Timestamp
+    private var goodSince: Timestamp?
+
+    init(startedAt: Timestamp) {
+        self.lastObservation = startedAt
+    }
+
+    /// Takes in which sources fail now.
+    mutating func observe(_ failing: Set<String>, at now: Timestamp) -> Action {
+        defer { self.lastObservation = now }
+        if failing.isEmpty {
+            return self.observeCalm(at: now)
+        }
+        self.goodSince = nil
+        for source in failing where self.failingSince[source] == nil {
+            self.failingSince[source] = self.lastObservation
+        }
+        // What failed on and off is the same trouble still.
+        let new = failing.subtracting(self.examined)
+        guard !new.isEmpty else {
+            return .nothing
+        }
+        self.examined.formUnion(new)
+        return .examine(beganAt: self.lastObservation)
+    }
+
+    private mutating func observeCalm(at now: Timestamp) -> Action {
+        guard !self.examined.isEmpty else {
+            return .nothing
+        }
+        let since = self.goodSince ?? now
+        self.goodSince = since
+        guard now - since >= Self.calm else {
+            return .nothing
+        }
+        self.examined = []
+        self.failingSince = [:]
+        self.goodSince = nil
+        return .recovered(endedAt: since)
+    }
+}
+
+/// What the watch has seen, for whoever asks the running gateway.
+final class DoctorWatchBoard: Sendable {
+    private struct State {
+        var failingSince: [String: Timestamp] = [:]
+        var verdict: String?
+    }
+
+    private let state = Mutex(State())
+
+    var failingSince: [String: Timestamp] {
+        self.state.withLock { $0.failingSince }
+    }
+
+    /// The sentence of the trouble that is still there.
+    var verdict: String? {
+        self.state.withLock { $0.verdict }
+    }
+
+    func set(failingSince: [String: Timestamp]) {
+        self.state.withLock { $0.failingSince = failingSince }
+    }
+
+    func set(verdict: String?) {
+        self.state.withLock { $0.verdict = verdict }
+    }
+}
