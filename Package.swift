@@ -17,6 +17,8 @@ let tlsEvents: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio"
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
 let crypto: Target.Dependency = .product(name: "Crypto", package: "swift-crypto")
 let cryptoExtras: Target.Dependency = .product(name: "CryptoExtras", package: "swift-crypto")
+let certificates: Target.Dependency = .product(name: "X509", package: "swift-certificates")
+let asn1: Target.Dependency = .product(name: "SwiftASN1", package: "swift-asn1")
 let grdb: Target.Dependency = .product(name: "GRDB", package: "GRDB.swift")
 let sqlite: Target.Dependency = .product(name: "GRDBSQLite", package: "GRDB.swift")
 
@@ -77,6 +79,7 @@ let package = Package(
             name: "SMTPClient",
             dependencies: [
                 "MailModel", "SMTPProtocol", "DNSProtocol", "Delivery", buffer, posix, tls, tlsEvents, logging, crypto,
+                certificates, asn1,
             ],
             swiftSettings: house
         ),
@@ -99,7 +102,9 @@ let package = Package(
         // Floor 3: the ways out of the building.
         .target(
             name: "DirectMX",
-            dependencies: ["MailModel", "Delivery", "DNSProtocol", "SMTPProtocol", "SMTPClient", buffer, logging],
+            dependencies: [
+                "MailModel", "Delivery", "DNSProtocol", "SMTPProtocol", "SMTPClient", "HTTPTransport", buffer, logging,
+            ],
             path: "Providers/DirectMX",
             swiftSettings: house
         ),
@@ -122,9 +127,7 @@ let package = Package(
             dependencies: [
                 "MailModel", "SMTPProtocol", "DNSProtocol", "MessageFormat", "PostfixQueue", "Delivery", "SMTPServer",
                 "SMTPClient", "DNSResolver", "HTTPTransport", "SQLiteStore", "DirectMX", "Smarthost", "HTTPAPI",
-                buffer, posix, tls, logging, crypto, cryptoExtras,
-                .product(name: "X509", package: "swift-certificates"),
-                .product(name: "SwiftASN1", package: "swift-asn1"),
+                buffer, posix, tls, logging, crypto, cryptoExtras, certificates, asn1,
                 .product(name: "Yams", package: "Yams"),
             ],
             swiftSettings: house
@@ -209,8 +212,8 @@ let package = Package(
         .testTarget(
             name: "DirectMXTests",
             dependencies: [
-                "DirectMX", "SMTPClient", "Delivery", "DNSProtocol", "SMTPProtocol", "MailModel", "TestKit", buffer,
-                posix, logging,
+                "DirectMX", "SMTPClient", "Delivery", "DNSProtocol", "SMTPProtocol", "HTTPTransport", "MailModel",
+                "TestKit", buffer, posix, logging,
             ],
             swiftSettings: house
         ),
@@ -234,7 +237,7 @@ let package = Package(
             name: "InteropTests",
             dependencies: [
                 "DNSResolver", "DNSProtocol", "HTTPTransport", "SMTPClient", "SMTPServer", "SMTPProtocol", "Delivery",
-                "MailModel", "TestKit", buffer, posix, tls, logging,
+                "DirectMX", "SQLiteStore", "MailModel", "TestKit", buffer, posix, tls, logging,
             ],
             swiftSettings: house
         ),

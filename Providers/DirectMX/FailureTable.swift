@@ -140,7 +140,7 @@ enum FailureTable {
         case .lost: return row(.transient, .destination, (4, 4, 2), .connectionLost)
         case .timeout: return row(.transient, .destination, (4, 4, 2), .timeout)
         case .protocolError: return row(.transient, .destination, (4, 5, 0), .protocolError)
-        case .tls: return row(.transient, .destination, (4, 7, 5), .tlsFailed)
+        case .tls, .certificate: return row(.transient, .destination, (4, 7, 5), .tlsFailed)
         case .notOffered("SMTPUTF8"): return row(.permanent, .capability, (5, 6, 7), .notSupported)
         case .notOffered("REQUIRETLS"): return row(.permanent, .capability, (5, 7, 30), .notSupported)
         case .notOffered: return row(.transient, .destination, (4, 7, 4), .tlsFailed)

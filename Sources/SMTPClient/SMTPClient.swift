@@ -45,7 +45,7 @@ package final class SMTPClient: Sendable {
                 report.reused = true
             case .open:
                 do throws(SMTPConnection.SetUpFailure) {
-                    connection = try await self.open(hop, until: end, on: eventLoop)
+                    (connection, report.tlsFailure) = try await self.open(hop, until: end, on: eventLoop)
                 } catch {
                     self.pool.release(nil, of: hop)
                     var report = TransferReport(failure: error.failure, for: mail)
@@ -130,12 +130,14 @@ package final class SMTPClient: Sendable {
         return false
     }
 
+    /// Opens a connection as the hop's policy wants it; tells why TLS failed where it then went on in clear text.
     func open(
         _ hop: NextHop,
         until end: NIODeadline,
         on eventLoop: any EventLoop
-    ) async throws(SMTPConnection.SetUpFailure) -> SMTPConnection {
+    ) async throws(SMTPConnection.SetUpFailure) -> (SMTPConnection, tlsFailure: ClientFailure?) {
         let connection: SMTPConnection
+        var tlsFailure: ClientFailure?
         switch hop.tls {
         case .none:
             connection = try await self.open(hop, at: hop.endpoints, .never, until: end, on: eventLoop)
@@ -155,6 +157,7 @@ package final class SMTPClient: Sendable {
                     "TLS failed, going on in clear text",
                     metadata: ["host": "\(endpoint)", "why": "\(error.failure)"]
                 )
+                tlsFailure = error.failure
                 connection = try await self.open(hop, at: [endpoint], .never, until: end, on: eventLoop)
             }
         }
@@ -162,7 +165,7 @@ package final class SMTPClient: Sendable {
         connection.closed.whenComplete { [pool] _ in
             pool.forget(connection, of: key)
         }
-        return connection
+        return (connection, tlsFailure)
     }
 
     private func open(
@@ -192,7 +195,9 @@ extension RecipientResult {
         switch failure.cause {
         case .lost: return true
         case .reply(let reply): return reply.code == 421 && failure.stage == .mail
-        case .timeout, .notConnected, .protocolError, .tls, .notOffered, .tooLarge, .unwritable, .ourselves, .local:
+        case .timeout, .notConnected, .protocolError, .tls, .certificate, .notOffered, .tooLarge, .unwritable,
+            .ourselves,
+            .local:
             return false
         }
     }

@@ -12,6 +12,10 @@ package struct TransferReport: Sendable {
     /// `TLSv1.3 verified`; nil for clear text.
     package var tls: String?
     package var mechanism: String?
+    /// Our own address on the connection.
+    package var localAddress: String?
+    /// Why TLS failed where the message then went on in clear text, by a new connection.
+    package var tlsFailure: ClientFailure?
     package var reused = false
     package var timings: [StageTiming] = []
 
@@ -57,6 +61,7 @@ package struct TransferReport: Sendable {
         self.endpoint = connection.endpoint
         self.tls = connection.tls
         self.mechanism = connection.mechanism
+        self.localAddress = connection.localAddress
     }
 
     /// Adds the times of a further transaction; the same stage is counted together.

@@ -39,10 +39,12 @@ struct ClientFixture {
         to addresses: [String] = ["a@example.com"],
         over hop: NextHop,
         content: MessageContent = SampleMail.content(),
+        requireTLS: Bool = false,
         within time: Duration = .seconds(60)
     ) async -> TransferReport {
         let mail = MailTransaction(
             reversePath: .mailbox(SampleMail.mailbox("noreply@app.example")),
+            parameters: .init(requireTLS: requireTLS),
             forwardPaths: SampleMail.recipients(addresses).map(\.forwardPath),
             size: content.size,
             isEightBit: content.isEightBit

@@ -99,8 +99,9 @@ final class FakeExchangerState: Sendable {
     }
 
     func context() throws -> NIOSSLContext {
-        let certificates = try NIOSSLCertificate.fromPEMBytes(Array(TestCertificates.certificate.utf8))
-        let key = try NIOSSLPrivateKey(bytes: Array(TestCertificates.privateKey.utf8), format: .pem)
+        let (chain, secret) = self.script.certificates ?? (TestCertificates.certificate, TestCertificates.privateKey)
+        let certificates = try NIOSSLCertificate.fromPEMBytes(Array(chain.utf8))
+        let key = try NIOSSLPrivateKey(bytes: Array(secret.utf8), format: .pem)
         return try NIOSSLContext(
             configuration: .makeServerConfiguration(
                 certificateChain: certificates.map { .certificate($0) },

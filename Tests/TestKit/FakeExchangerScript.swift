@@ -29,6 +29,8 @@ package struct FakeExchangerScript: Sendable {
     package var offersStartTLS = false
     /// TLS from the first octet.
     package var isImplicitTLS = false
+    /// Certificates in PEM form, the server's own first, and its key; those of `TestCertificates` where not set.
+    package var certificates: (chain: String, key: String)?
     /// Answers 220 to STARTTLS and then garbage.
     package var breaksHandshake = false
     /// Octets in clear in the same segment as the 220 of STARTTLS.

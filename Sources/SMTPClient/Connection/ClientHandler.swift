@@ -1,3 +1,4 @@
+import FoundationEssentials
 import MailModel
 import NIOCore
 import NIOSSL
@@ -25,6 +26,7 @@ final class ClientHandler: ChannelInboundHandler {
     private(set) var tlsVersion: String?
     private let hop: NextHop
     private let contexts: TLSContexts
+    private let verdict: CertificateVerdict
     private var parser = ReplyParser()
     private var received = ByteBuffer()
     private var context: ChannelHandlerContext?
@@ -38,10 +40,17 @@ final class ClientHandler: ChannelInboundHandler {
     private var timer: Scheduled<Void>?
     private var timerFires = NIODeadline.distantFuture
 
-    init(session: ClientSession, hop: NextHop, contexts: TLSContexts, until attemptEnds: NIODeadline) {
+    init(
+        session: ClientSession,
+        hop: NextHop,
+        contexts: TLSContexts,
+        verdict: CertificateVerdict,
+        until attemptEnds: NIODeadline
+    ) {
         self.session = session
         self.hop = hop
         self.contexts = contexts
+        self.verdict = verdict
         self.attemptEnds = attemptEnds
         self.isHandshaking = hop.tls.isImplicit
     }
@@ -156,7 +165,7 @@ final class ClientHandler: ChannelInboundHandler {
         let tls = try? context.pipeline.syncOperations.handler(type: NIOSSLClientHandler.self)
         if self.hop.tls.isVerified, TLSContexts.name(of: self.hop) != nil {
             guard let certificate = tls?.peerCertificate, CertificateName.matches(self.hop.host, certificate) else {
-                self.interrupt(.tls("the certificate does not bear the name \(self.hop.host)"))
+                self.interrupt(.certificate(.hostMismatch, "\(self.hop.host) is wanted"))
                 return
             }
         }
@@ -176,7 +185,19 @@ final class ClientHandler: ChannelInboundHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        self.interrupt(.lost(Connector.describe(error)))
+        guard self.isHandshaking, let fault = self.certificateFault(error) else {
+            self.interrupt(.lost(Connector.describe(error)))
+            return
+        }
+        self.interrupt(.certificate(fault, "\(self.hop.tls.associations?.serverName ?? self.hop.host) is wanted"))
+    }
+
+    private func certificateFault(_ error: any Error) -> CertificateFault? {
+        if let fault = self.verdict.fault {
+            return fault
+        }
+        let tls = try? self.context?.pipeline.syncOperations.handler(type: NIOSSLClientHandler.self)
+        return CertificateFault(error, certificate: tls?.peerCertificate, now: Int64(Date().timeIntervalSince1970))
     }
 
     // MARK: - Dialogue
@@ -255,7 +276,7 @@ final class ClientHandler: ChannelInboundHandler {
         do {
             self.isHandshaking = true
             self.armTimer(at: .tls)
-            let handler = try self.contexts.handler(for: self.hop)
+            let handler = try self.contexts.handler(for: self.hop, verdict: self.verdict)
             try context.pipeline.syncOperations.addHandler(handler, position: .first)
         } catch {
             self.interrupt(.tls(Connector.describe(error)))

@@ -9,6 +9,8 @@ final class SMTPConnection: Sendable {
     let endpoint: SMTPEndpoint
     let tls: String?
     let mechanism: String?
+    /// Our own address on this connection, as TLS reports name it.
+    let localAddress: String?
     /// The most recipients the server wants in one transaction.
     let maximumRecipients: Int?
     /// How long each stage of the set-up took.
@@ -24,6 +26,7 @@ final class SMTPConnection: Sendable {
 
     private init(_ connected: Connector.Connected, facts: Facts, connectTime: Duration) {
         self.channel = connected.channel
+        self.localAddress = connected.channel.localAddress?.ipAddress
         self.endpoint = connected.endpoint
         self.abandoned = connected.abandoned
         self.handler = connected.handler
@@ -61,13 +64,14 @@ final class SMTPConnection: Sendable {
             name: hop.heloName,
             startTLS: startTLS,
             isEncrypted: hop.tls.isImplicit,
+            authenticatesServer: hop.tls.isAuthenticated,
             login: login,
             allowsClearTextLogin: hop.allowsClearTextLogin,
             refusesOwnName: hop.refusesOwnName
         )
         if hop.tls.isImplicit {
             do {
-                _ = try contexts.handler(for: hop)
+                _ = try contexts.handler(for: hop, verdict: CertificateVerdict())
             } catch {
                 throw SetUpFailure(failure: ClientFailure(.tls, .tls(Connector.describe(error))))
             }
@@ -75,9 +79,16 @@ final class SMTPConnection: Sendable {
         let began = ContinuousClock.now
         let connected = try await Self.connect(to: hop, at: endpoints, until: deadline, on: eventLoop) { channel in
             let session = ClientSession(configuration)
-            let handler = ClientHandler(session: session, hop: hop, contexts: contexts, until: deadline)
+            let verdict = CertificateVerdict()
+            let handler = ClientHandler(
+                session: session,
+                hop: hop,
+                contexts: contexts,
+                verdict: verdict,
+                until: deadline
+            )
             if hop.tls.isImplicit {
-                try channel.pipeline.syncOperations.addHandler(contexts.handler(for: hop))
+                try channel.pipeline.syncOperations.addHandler(contexts.handler(for: hop, verdict: verdict))
             }
             try channel.pipeline.syncOperations.addHandler(handler)
             return handler
@@ -297,9 +308,8 @@ final class SMTPConnection: Sendable {
     ) async -> Facts {
         let facts = try? await eventLoop.submit {
             let session = handler.value.session
-            let verified = hop.tls.isVerified ? "verified" : "unverified"
             return Facts(
-                tls: handler.value.tlsVersion.map { "\($0) \(verified)" },
+                tls: handler.value.tlsVersion.map { "\($0) \(hop.tls.verificationWord)" },
                 mechanism: session.mechanism?.rawValue,
                 maximumRecipients: session.extensions.maximumRecipients,
                 timings: handler.value.timings

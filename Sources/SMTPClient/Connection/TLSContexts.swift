@@ -6,15 +6,22 @@ import Synchronization
 final class TLSContexts: Sendable {
     private struct Key: Hashable {
         var verified: Bool
+        var dane: Bool
         var required: Bool
         var trustRootsFile: String?
     }
 
     private let contexts = Mutex<[Key: NIOSSLContext]>([:])
 
-    func handler(for hop: NextHop) throws -> NIOSSLClientHandler {
+    /// Makes the handler of one connection; why it refused a certificate is then in `verdict`.
+    func handler(for hop: NextHop, verdict: CertificateVerdict) throws -> NIOSSLClientHandler {
         let context = try self.context(for: hop)
-        return try NIOSSLClientHandler(context: context, serverHostname: Self.name(of: hop))
+        guard let associations = hop.tls.associations else {
+            return try NIOSSLClientHandler(context: context, serverHostname: Self.name(of: hop))
+        }
+        return try NIOSSLClientHandler(context: context, serverHostname: associations.serverName) { chain, promise in
+            verdict.judge(chain, by: associations, promise: promise)
+        }
     }
 
     /// The name for SNI and the certificate; nil for an address, which the certificate must then bear itself.
@@ -23,12 +30,22 @@ final class TLSContexts: Sendable {
     }
 
     private func context(for hop: NextHop) throws -> NIOSSLContext {
-        let key = Key(verified: hop.tls.isVerified, required: hop.tls.isRequired, trustRootsFile: hop.trustRootsFile)
+        let key = Key(
+            verified: hop.tls.isVerified,
+            dane: hop.tls.associations != nil,
+            required: hop.tls.isRequired,
+            trustRootsFile: hop.trustRootsFile
+        )
         if let known = self.contexts.withLock({ $0[key] }) {
             return known
         }
         var configuration = TLSConfiguration.makeClientConfiguration()
-        configuration.certificateVerification = key.verified ? .fullVerification : .none
+        configuration.certificateVerification =
+            key.verified ? .fullVerification : key.dane ? .noHostnameVerification : .none
+        if key.dane {
+            // The TLSA records are all the trust there is; BoringSSL is not asked.
+            configuration.trustRoots = .certificates([])
+        }
         // Where clear text is the alternative, an old version is better than none (RFC 7435 §3).
         configuration.minimumTLSVersion = key.required ? .tlsv12 : .tlsv1
         if key.verified, let path = key.trustRootsFile {

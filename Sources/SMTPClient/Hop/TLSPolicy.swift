@@ -17,16 +17,39 @@ package enum TLSPolicy: Hashable, Sendable {
     }
 
     /// What is asked of the certificate.
-    package enum TLSVerification: String, Hashable, Sendable {
+    package enum TLSVerification: Hashable, Sendable {
         /// A trusted issuer and the host's name.
         case verified
+        /// What the host's TLSA records say (RFC 7672).
+        case dane(DANEAssociations)
         case unverified
+    }
+
+    /// How records name the strength: `verified`, `dane`, `unverified`.
+    var verificationWord: String {
+        switch self {
+        case .required(_, .verified): "verified"
+        case .required(_, .dane): "dane"
+        case .none, .opportunistic, .required(_, .unverified): "unverified"
+        }
+    }
+
+    /// Whether the server has proved who it is once the handshake is over.
+    var isAuthenticated: Bool {
+        self.isVerified || self.associations != nil
     }
 
     var isVerified: Bool {
         switch self {
         case .required(_, .verified): true
-        case .none, .opportunistic, .required(_, .unverified): false
+        case .none, .opportunistic, .required(_, .unverified), .required(_, .dane): false
+        }
+    }
+
+    var associations: DANEAssociations? {
+        switch self {
+        case .required(_, .dane(let associations)): associations
+        case .none, .opportunistic, .required(_, .unverified), .required(_, .verified): nil
         }
     }
 

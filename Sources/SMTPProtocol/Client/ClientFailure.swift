@@ -24,8 +24,10 @@ package struct ClientFailure: Error, Hashable, Sendable, CustomStringConvertible
         case timeout
         /// The server does not speak SMTP as it should.
         case protocolError(String)
-        /// Handshake or certificate.
+        /// The handshake.
         case tls(String)
+        /// The server's certificate is not the one that is wanted; the text says what was wanted.
+        case certificate(CertificateFault, String)
         /// The server does not offer what is needed: `STARTTLS`, `AUTH`, `SMTPUTF8`, `REQUIRETLS`.
         case notOffered(String)
         /// Larger than the limit that the server announced with SIZE, in octets.
@@ -58,6 +60,7 @@ package struct ClientFailure: Error, Hashable, Sendable, CustomStringConvertible
         case .timeout: "no answer in time at \(self.stage.rawValue)"
         case .protocolError(let text): "protocol error at \(self.stage.rawValue): \(text)"
         case .tls(let text): "TLS failed: \(text)"
+        case .certificate(let fault, let text): "TLS failed: \(fault.rawValue): \(text)"
         case .notOffered(let word): "\(word) is not offered"
         case .tooLarge(let limit): "message is larger than the \(limit) octets that are taken there"
         case .unwritable(let text): "address cannot be sent: \(text)"
@@ -65,6 +68,15 @@ package struct ClientFailure: Error, Hashable, Sendable, CustomStringConvertible
         case .local(let text): text
         }
     }
+}
+
+/// Why a server's certificate was refused, in the distinctions of RFC 8460 §4.3.
+package enum CertificateFault: String, Hashable, Sendable, CaseIterable {
+    case hostMismatch = "the certificate bears another name"
+    case expired = "the certificate is not valid now"
+    case notTrusted = "the certificate is not trusted"
+    /// No TLSA record matches what the server presented (RFC 7672 §3).
+    case noAssociation = "the certificate matches no TLSA record"
 }
 
 /// What became of one recipient in a mail transaction.

@@ -10,6 +10,8 @@ package struct ClientSession: Sendable {
         package var startTLS: StartTLS
         /// The connection is encrypted before the greeting.
         package var isEncrypted: Bool
+        /// The server proves who it is in the handshake, as REQUIRETLS wants (RFC 8689 §4.2.1).
+        package var authenticatesServer: Bool
         package var login: ClientLogin?
         /// Lets AUTH go out without TLS; off but for tests and sockets of one's own machine.
         package var allowsClearTextLogin: Bool
@@ -20,6 +22,7 @@ package struct ClientSession: Sendable {
             name: String,
             startTLS: StartTLS = .never,
             isEncrypted: Bool = false,
+            authenticatesServer: Bool = false,
             login: ClientLogin? = nil,
             allowsClearTextLogin: Bool = false,
             refusesOwnName: Bool = false
@@ -27,6 +30,7 @@ package struct ClientSession: Sendable {
             self.name = name
             self.startTLS = startTLS
             self.isEncrypted = isEncrypted
+            self.authenticatesServer = authenticatesServer
             self.login = login
             self.allowsClearTextLogin = allowsClearTextLogin
             self.refusesOwnName = refusesOwnName
@@ -144,7 +148,8 @@ package struct ClientSession: Sendable {
 
     /// Begins a transaction on a ready session; `finished` at once when the server cannot carry the message.
     package mutating func begin(_ mail: MailTransaction) -> Action {
-        if let obstacle = mail.obstacle(at: self.extensions, isEncrypted: self.isEncrypted) {
+        let isProtected = self.isEncrypted && self.configuration.authenticatesServer
+        if let obstacle = mail.obstacle(at: self.extensions, isProtected: isProtected) {
             return .finished(mail.forwardPaths.map { _ in .failed(obstacle) })
         }
         guard self.isReusable else {

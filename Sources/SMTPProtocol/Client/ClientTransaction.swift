@@ -210,7 +210,9 @@ struct ClientTransaction: Sendable {
 
 extension MailTransaction {
     /// Why this server cannot carry the message at all; nil when it can.
-    func obstacle(at extensions: OfferedExtensions, isEncrypted: Bool) -> ClientFailure? {
+    ///
+    /// `isProtected` means that the connection is encrypted and the server has proved who it is.
+    func obstacle(at extensions: OfferedExtensions, isProtected: Bool) -> ClientFailure? {
         if self.needsSMTPUTF8, !extensions.smtpUTF8 {
             return ClientFailure(.mail, .notOffered("SMTPUTF8"))
         }
@@ -218,7 +220,7 @@ extension MailTransaction {
             return ClientFailure(.mail, .tooLarge(limit: limit))
         }
         // RFC 8689 §4.2.1: never over a hop that does not promise the same.
-        if self.parameters.requireTLS, !(isEncrypted && extensions.requireTLS) {
+        if self.parameters.requireTLS, !(isProtected && extensions.requireTLS) {
             return ClientFailure(.mail, .notOffered("REQUIRETLS"))
         }
         return nil
