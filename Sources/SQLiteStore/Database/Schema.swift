@@ -9,6 +9,7 @@ enum Schema {
         ("2026-11-24 breakers and answers", breakersAndAnswers),
         ("2026-11-25 taken over", takenOver),
         ("2026-11-25 diagnoses", diagnoses),
+        ("2026-11-25 transport security", transportSecurity),
     ]
 
     static var migrator: DatabaseMigrator {
@@ -129,6 +130,39 @@ private let diagnoses = """
     );
     """
 
+// Days are counted from the epoch, in UTC. Of results, the texts of the newest failure stand for all that are alike.
+private let transportSecurity = """
+    CREATE TABLE sts_policies (
+        domain TEXT PRIMARY KEY,
+        id TEXT NOT NULL,
+        text TEXT NOT NULL,
+        fetched_at INTEGER NOT NULL,
+        expires_at INTEGER NOT NULL
+    );
+
+    CREATE TABLE clear_text_hosts (
+        host TEXT NOT NULL,
+        address TEXT NOT NULL,
+        until INTEGER NOT NULL,
+        reason TEXT NOT NULL,
+        PRIMARY KEY (host, address)
+    ) WITHOUT ROWID;
+
+    CREATE TABLE tls_results (
+        day INTEGER NOT NULL,
+        domain TEXT NOT NULL,
+        policy TEXT NOT NULL,
+        exchanger TEXT NOT NULL,
+        result TEXT NOT NULL,
+        receiving_address TEXT NOT NULL,
+        sending_address TEXT NOT NULL,
+        count INTEGER NOT NULL,
+        policy_text TEXT NOT NULL,
+        detail TEXT NOT NULL,
+        PRIMARY KEY (day, domain, policy, exchanger, result, receiving_address, sending_address)
+    ) WITHOUT ROWID;
+    """
+
 /// The numbers in `recipients.state`; up to `held` a recipient is unfinished, up to `waiting` it can be leased.
 enum RecipientState {
     static let active: Int64 = 0
@@ -149,4 +183,6 @@ struct MessageFlags: OptionSet {
     static let eightBit = MessageFlags(rawValue: 4)
     /// The content is in a file of its own, not in `contents`.
     static let contentFile = MessageFlags(rawValue: 8)
+    /// `TLS-Required: No` stands in the header section.
+    static let tlsOptional = MessageFlags(rawValue: 16)
 }

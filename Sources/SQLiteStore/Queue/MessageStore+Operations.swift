@@ -65,6 +65,7 @@ extension MessageStore {
                 try connection.run("DELETE FROM messages WHERE id = ?", [.integer(id.number)])
             }
             try connection.run("DELETE FROM answers WHERE received_at < ?", [.integer(before.microseconds)])
+            try connection.forgetTransportSecurity(before: before)
         }
         ids.forEach(self.contentFiles.remove)
         return ids.count
