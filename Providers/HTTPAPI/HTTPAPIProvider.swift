@@ -67,6 +67,9 @@ package struct HTTPAPIProvider: Provider {
     ) async -> AttemptReport {
         var evidence = AttemptEvidence(remoteHost: self.service.endpoint.host)
         do throws(Failure) {
+            guard !message.parameters.requireTLS else {
+                throw TransportFailures.requireTLSNotSupported(self.service.endpoint.host)
+            }
             let reader = ContentReader(
                 needsWholeContent: self.service.needsWholeContent,
                 sizeLimit: self.service.sizeLimit

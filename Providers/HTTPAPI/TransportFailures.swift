@@ -49,6 +49,18 @@ enum TransportFailures {
         }
     }
 
+    /// No API takes over the promise that every further hop is protected (RFC 8689 §4.2.1).
+    static func requireTLSNotSupported(_ host: String) -> Failure {
+        Failure(
+            .permanent,
+            .capability,
+            .mail,
+            status: .init(5, 7, 30),
+            text: "\(host) cannot promise REQUIRETLS",
+            reason: .notSupported
+        )
+    }
+
     /// The service's own name could not be resolved; the resolver's words say why.
     static func unresolved(_ host: String, _ lookup: Lookup<IPAddress>) -> Failure {
         switch lookup {

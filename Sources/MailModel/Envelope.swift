@@ -30,19 +30,25 @@ package struct MailParameters: Hashable, Sendable {
     package var envelopeID: String?
     /// `REQUIRETLS` was given (RFC 8689).
     package var requireTLS: Bool
+    /// The message itself says `TLS-Required: No` (RFC 8689 §3): delivery goes before the recipient domain's TLS policies.
+    ///
+    /// `requireTLS` overrides it.
+    package var tlsOptional: Bool
 
     package init(
         body: BodyType? = nil,
         smtpUTF8: Bool = false,
         returnContent: ReturnContent? = nil,
         envelopeID: String? = nil,
-        requireTLS: Bool = false
+        requireTLS: Bool = false,
+        tlsOptional: Bool = false
     ) {
         self.body = body
         self.smtpUTF8 = smtpUTF8
         self.returnContent = returnContent
         self.envelopeID = envelopeID
         self.requireTLS = requireTLS
+        self.tlsOptional = tlsOptional
     }
 
     package enum BodyType: String, Hashable, Sendable, Codable {

@@ -13,7 +13,7 @@ final class ContentCollector {
     private let eventLoop: any EventLoop
     private var opened: EventLoopFuture<any ContentSpool>?
     private var tail: EventLoopFuture<any ContentSpool>?
-    private var prepared: (messageID: String, subject: String)?
+    private var prepared: (messageID: String, subject: String, isTLSOptional: Bool)?
     private var spooledSize = 0
     /// Octets that the spool has not written yet.
     private(set) var pendingOctets = 0
@@ -98,7 +98,8 @@ final class ContentCollector {
             size: size,
             isEightBit: isEightBit,
             messageID: self.prepared?.messageID ?? "",
-            subject: self.prepared?.subject ?? ""
+            subject: self.prepared?.subject ?? "",
+            isTLSOptional: self.prepared?.isTLSOptional ?? false
         )
     }
 
@@ -109,8 +110,8 @@ final class ContentCollector {
         switch self.shared.sink.prepareHeader(header, of: self.facts) {
         case .refused(let reply):
             return reply
-        case .prepared(var whole, let messageID, let subject):
-            self.prepared = (messageID, subject)
+        case .prepared(var whole, let messageID, let subject, let isTLSOptional):
+            self.prepared = (messageID, subject, isTLSOptional)
             whole.writeBuffer(&self.content)
             self.content = whole
             return nil

@@ -12,6 +12,8 @@ package struct Submission: Sendable {
     package let isEightBit: Bool
     package let messageID: String
     package let subject: String
+    /// The header section says `TLS-Required: No` (RFC 8689 §3).
+    package let isTLSOptional: Bool
 
     package var queueID: QueueID { self.facts.queueID }
     package var envelope: Envelope { self.facts.envelope }

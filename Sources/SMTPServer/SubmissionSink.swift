@@ -23,7 +23,8 @@ package protocol SubmissionSink: Sendable {
 
 /// What became of a header section.
 package enum HeaderVerdict: Sendable {
-    case prepared(ByteBuffer, messageID: String, subject: String)
+    /// The header section to store, and what is to be known of it; `isTLSOptional` as `MailParameters.tlsOptional`.
+    case prepared(ByteBuffer, messageID: String, subject: String, isTLSOptional: Bool = false)
     case refused(Reply)
 }
 

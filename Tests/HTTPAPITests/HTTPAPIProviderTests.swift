@@ -69,6 +69,17 @@ import Testing
         #expect(commits == 1)
     }
 
+    @Test("does not take a message with REQUIRETLS, since no API makes that promise (RFC 8689 §4.2.1)")
+    func requireTLS() async throws {
+        var attempt = ScriptedAttempt(service: try self.service(), answers: [response(202)])
+        attempt.parameters.requireTLS = true
+        let (report, requests, _) = await attempt.run()
+        let failure = try #require(report.outcomes[0]?.failure)
+        #expect(failure.persistence == .permanent && failure.scope == .capability)
+        #expect(failure.status.description == "5.7.30")
+        #expect(requests.isEmpty)
+    }
+
     @Test("does not call a recipient ambiguous whose call was never made")
     func ambiguousIsExact() async throws {
         let lost = HTTPFailure(kind: .connectionLost, bodySent: true, description: "lost")

@@ -63,6 +63,7 @@ struct ScriptedAttempt {
     var answers: [Result<HTTPResponse, HTTPFailure>]
     var content = SampleMessages.djangoText
     var storage: MessageContent.Storage?
+    var parameters = MailParameters()
     var recipients = ["user@gmail.com"]
     var resolver = FixedResolver()
     var deadline = Duration.seconds(60)
@@ -93,7 +94,7 @@ struct ScriptedAttempt {
         return QueuedMessage(
             id: QueueID(number: 42),
             reversePath: .mailbox(mailbox("bounce@app.example.com")),
-            parameters: .init(),
+            parameters: self.parameters,
             arrivedAt: Self.now,
             expiresAt: Self.now,
             messageID: "<1@web>",

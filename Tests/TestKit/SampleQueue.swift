@@ -39,7 +39,13 @@ package enum SampleQueue {
         QueuedMessage(
             id: self.id(number),
             reversePath: reversePath,
-            parameters: MailParameters(body: .eightBitMIME, returnContent: .headers, envelopeID: "e+2B1"),
+            parameters: MailParameters(
+                body: .eightBitMIME,
+                returnContent: .headers,
+                envelopeID: "e+2B1",
+                requireTLS: true,
+                tlsOptional: true
+            ),
             arrivedAt: self.moment,
             expiresAt: self.moment + .seconds(86_400),
             messageID: "<\(number)@app.example.org>",

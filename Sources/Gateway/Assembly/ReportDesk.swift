@@ -62,7 +62,9 @@ struct ReportDesk: Sendable {
             reversePath: .null,
             parameters: MailParameters(
                 body: isEightBit ? .eightBitMIME : nil,
-                smtpUTF8: !mailbox.isASCII
+                smtpUTF8: !mailbox.isASCII,
+                // RFC 8689 §5: what is told of such a message is protected as the message was.
+                requireTLS: original.parameters.requireTLS
             ),
             arrivedAt: now,
             expiresAt: now + self.expireAfter,
@@ -99,11 +101,13 @@ struct ReportDesk: Sendable {
         )
     }
 
-    /// The whole message where it was asked for and is small, else its header section.
+    /// The whole message where it was asked for and is small, else its header section; that alone under REQUIRETLS
+    /// (RFC 8689 §5).
     private static func returned(of message: QueuedMessage) -> DeliveryReport.Returned {
         switch message.content.storage {
         case .memory(let content):
-            if message.parameters.returnContent == .full, content.readableBytes <= self.returnedContentLimit {
+            let mayReturnAll = message.parameters.returnContent == .full && !message.parameters.requireTLS
+            if mayReturnAll, content.readableBytes <= self.returnedContentLimit {
                 return .content(content)
             }
             return .header(Self.header(of: content))

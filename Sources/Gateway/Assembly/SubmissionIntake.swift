@@ -39,7 +39,12 @@ struct SubmissionIntake: SubmissionSink {
             let text = "mail loop: the message has passed \(prepared.receivedCount) hosts already"
             return .refused(Reply(554, EnhancedStatusCode(5, 4, 6), text))
         }
-        return .prepared(prepared.bytes, messageID: prepared.messageID, subject: prepared.subject)
+        return .prepared(
+            prepared.bytes,
+            messageID: prepared.messageID,
+            subject: prepared.subject,
+            isTLSOptional: prepared.isTLSOptional
+        )
     }
 
     func openSpool(for id: QueueID) throws -> any ContentSpool {
@@ -90,10 +95,12 @@ struct SubmissionIntake: SubmissionSink {
         case .memory(let buffer): storage = .memory(buffer)
         case .spooled(let spool): storage = .file(path: spool.path)
         }
+        var parameters = submission.envelope.parameters
+        parameters.tlsOptional = submission.isTLSOptional
         return QueuedMessage(
             id: submission.queueID,
             reversePath: submission.envelope.reversePath,
-            parameters: submission.envelope.parameters,
+            parameters: parameters,
             arrivedAt: submission.receivedAt,
             expiresAt: submission.receivedAt + self.expireAfter,
             messageID: submission.messageID,

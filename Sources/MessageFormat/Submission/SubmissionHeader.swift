@@ -22,6 +22,8 @@ package struct SubmissionHeader: Sendable {
     package let subject: String
     /// The domain of the first mailbox of the From field, in lower case; nil when there is none.
     package let fromDomain: String?
+    /// The message says `TLS-Required: No` (RFC 8689 §3).
+    package let isTLSOptional: Bool
     /// Received fields that were there before ours.
     package let receivedCount: Int
 
@@ -70,6 +72,7 @@ package struct SubmissionHeader: Sendable {
         self.messageID = identifier
         self.subject = survey.subject
         self.fromDomain = survey.fromDomain
+        self.isTLSOptional = survey.isTLSOptional
         self.receivedCount = survey.receivedCount
     }
 }
@@ -82,6 +85,7 @@ private struct Survey {
     var subject = ""
     var fromDomain: String?
     var hasDate = false
+    var isTLSOptional = false
     var receivedCount = 0
     /// Where the last field ends.
     var fieldsEnd = 0
@@ -132,6 +136,8 @@ private struct Survey {
             self.subject = self.subject.isEmpty ? shortened(field()) : self.subject
         case 8 where equals(name, "received"):
             self.receivedCount += 1
+        case 12 where equals(name, "tls-required"):
+            self.isTLSOptional = field().unfolded.lowercased() == "no"
         case 10 where equals(name, "message-id"):
             self.noteMessageID(field(), range)
         default:

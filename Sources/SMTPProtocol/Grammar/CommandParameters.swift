@@ -28,6 +28,11 @@ extension MailArguments {
                 throw parameter.malformed
             }
             self.parameters.smtpUTF8 = true
+        case "REQUIRETLS":
+            guard parameter.value == nil else {
+                throw parameter.malformed
+            }
+            self.parameters.requireTLS = true
         case "RET":
             guard let content = MailParameters.ReturnContent(rawValue: parameter.upperCasedValue) else {
                 throw parameter.malformed

@@ -28,6 +28,11 @@ extension Reply {
     static let chunkedAlready = Reply(503, EnhancedStatusCode(5, 5, 1), "the content is being sent with BDAT")
     static let notInTransaction = Reply(503, EnhancedStatusCode(5, 5, 1), "not during a mail transaction")
     static let tlsUnavailable = Reply(502, EnhancedStatusCode(5, 5, 1), "TLS is not available")
+    static let requireTLSNotOffered = Reply(
+        555,
+        EnhancedStatusCode(5, 5, 4),
+        "REQUIRETLS is offered over TLS only: send STARTTLS first"
+    )
     static let tlsActive = Reply(503, EnhancedStatusCode(5, 5, 1), "TLS is already active")
     static let encryptionRequired = Reply(538, EnhancedStatusCode(5, 7, 11), "encryption required for authentication")
     static let authenticationUnavailable = Reply(

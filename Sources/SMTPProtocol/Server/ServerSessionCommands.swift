@@ -84,7 +84,10 @@ extension ServerSession {
             self.policy.hostname, "PIPELINING", "SIZE \(self.policy.limits.messageSize)", "8BITMIME", "SMTPUTF8",
             "CHUNKING", "DSN", "ENHANCEDSTATUSCODES",
         ]
-        if self.policy.offersSTARTTLS, !self.isTLSActive {
+        if self.isTLSActive {
+            // RFC 8689 §2: never offered in clear text.
+            lines.append("REQUIRETLS")
+        } else if self.policy.offersSTARTTLS {
             lines.append("STARTTLS")
         }
         if self.isAuthenticationOffered {
@@ -125,6 +128,9 @@ extension ServerSession {
         }
         if let size = arguments.size, size > self.policy.limits.messageSize {
             return .send(.tooLarge(limit: self.policy.limits.messageSize))
+        }
+        guard self.isTLSActive || !arguments.parameters.requireTLS else {
+            return self.fail(.requireTLSNotOffered)
         }
         let mailbox = self.qualified(path)
         guard arguments.parameters.smtpUTF8 || mailbox?.isASCII ?? true else {

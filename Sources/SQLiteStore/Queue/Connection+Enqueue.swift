@@ -37,6 +37,9 @@ extension Connection {
         if message.parameters.requireTLS {
             flags.insert(.requireTLS)
         }
+        if message.parameters.tlsOptional {
+            flags.insert(.tlsOptional)
+        }
         if message.content.isEightBit {
             flags.insert(.eightBit)
         }

@@ -104,7 +104,8 @@ extension Connection {
                     smtpUTF8: flags.contains(.smtpUTF8),
                     returnContent: row.optionalText(3).flatMap(MailParameters.ReturnContent.init(rawValue:)),
                     envelopeID: row.optionalText(4),
-                    requireTLS: flags.contains(.requireTLS)
+                    requireTLS: flags.contains(.requireTLS),
+                    tlsOptional: flags.contains(.tlsOptional)
                 ),
                 arrivedAt: Timestamp(microseconds: row.integer(8)),
                 expiresAt: Timestamp(microseconds: row.integer(9)),

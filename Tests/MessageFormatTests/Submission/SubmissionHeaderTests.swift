@@ -44,6 +44,17 @@ import struct NIOCore.ByteBuffer
         #expect(!header.isLooping)
     }
 
+    @Test(
+        "notes TLS-Required: No, and no other word (RFC 8689 §3)",
+        arguments: [
+            ("TLS-Required: No", true), ("tls-required:no", true), ("TLS-Required: No, really", false),
+            ("TLS-Required: Yes", false), ("X-TLS-Required: No", false),
+        ]
+    )
+    func tlsOptional(_ field: String, _ isOptional: Bool) throws {
+        #expect(try self.prepare("\(field)\r\nSubject: x\r\n\r\n").header.isTLSOptional == isOptional)
+    }
+
     @Test("takes out Bcc with its folded lines and leaves the fields around it")
     func removesBlindCopies() throws {
         let (_, stored) = try self.prepare(SampleMessages.djangoBlindCopy)

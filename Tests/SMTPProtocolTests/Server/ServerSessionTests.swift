@@ -118,6 +118,21 @@ struct ServerSessionTests {
         #expect(peer.session.isTLSActive)
     }
 
+    @Test("REQUIRETLS is offered and taken inside TLS only (RFC 8689 §2)")
+    func requireTLS() {
+        let mail = Array("EHLO x\r\nMAIL FROM:<a@x.test> REQUIRETLS\r\n".utf8)
+        var open = SessionPeer(ServerSession(policy: Self.policy()))
+        open.send(mail)
+        let refused = Self.lines(of: &open)
+        #expect(!refused.contains { $0.hasSuffix("REQUIRETLS") })
+        #expect(refused.last?.hasPrefix("555 5.5.4 REQUIRETLS is offered over TLS only") == true)
+        var secret = SessionPeer(ServerSession(policy: Self.policy(), isTLSActive: true))
+        secret.send(mail + Array("RSET\r\nMAIL FROM:<a@x.test> REQUIRETLS=1\r\n".utf8))
+        let lines = Self.lines(of: &secret)
+        #expect(lines.contains("250-REQUIRETLS"))
+        #expect(lines.suffix(3).map { $0.prefix(3) } == ["250", "250", "501"])
+    }
+
     @Test("the 1001st recipient waits, and content over the limit is refused at its end")
     func limits() {
         var policy = Self.policy()
