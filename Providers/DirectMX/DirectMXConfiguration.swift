@@ -22,6 +22,10 @@ package struct DirectMXConfiguration: Sendable {
     /// How long such a host may take to greet; some make every stranger wait for six seconds.
     package var greetingPatience: Duration = .seconds(10)
     package var limits = HopLimits()
+    /// DANE, MTA-STS, and what is remembered of hosts' TLS.
+    package var security = TransportSecurity.none
+    /// A PEM file of trust roots beside the system's, for MTA-STS and REQUIRETLS.
+    package var trustRootsFile: String?
 
     package init(heloName: String) {
         self.heloName = heloName

@@ -17,6 +17,7 @@ struct DomainDelivery {
     let gate: CommitGate
     var evidence: AttemptEvidence
     private(set) var outcomes: [Recipient.Number: Outcome] = [:]
+    var security: DomainSecurity
     /// The failure that tells most so far: the one that came furthest.
     private var verdict: Failure?
     private var addressesLeft = 0
@@ -45,6 +46,7 @@ struct DomainDelivery {
         self.deadline = deadline
         self.gate = gate
         self.evidence = evidence
+        self.security = DomainSecurity(domain: "", wish: .init(message.parameters))
     }
 
     mutating func run() async {
@@ -65,13 +67,18 @@ struct DomainDelivery {
             return
         }
         let began = ContinuousClock.now
+        // Beside the MX lookup, so that it costs no time of its own.
+        let policies = self.usablePolicies
+        async let sts = policies?.verdict(on: name)
         let resolution = await self.resolver.mailExchangers(of: name)
         self.evidence.note(resolution, since: began)
         var generator = SystemRandomNumberGenerator()
         let (client, port) = (self.client, self.configuration.port)
         let isOpen = { (host: String) in client.hasIdleConnection(to: host, port: port) }
         switch ExchangerPlan(domain: name, answer: resolution.lookup, favouring: isOpen, using: &generator) {
-        case .hosts(let hosts): await self.deliver(to: hosts, known: nil)
+        case .hosts(let hosts):
+            self.noteSecurity(resolution, of: name, await sts)
+            await self.deliver(to: hosts, known: nil)
         case .nullMX: self.fail(FailureTable.nullMX(name))
         case .noSuchDomain: self.fail(FailureTable.noSuchDomain(name))
         case .unavailable(let why): self.fail(FailureTable.unavailable(why))
@@ -86,15 +93,19 @@ struct DomainDelivery {
                 break
             }
             let usable: [IPAddress]
+            var resolution: Resolution<IPAddress>?
             if let known {
                 usable = self.usable([known], of: host)
             } else {
-                usable = await self.addresses(of: host)
+                (usable, resolution) = await self.addresses(of: host)
             }
             let isLastHost = index == min(hosts.count, 10) - 1
             let reachable = self.reachable(usable, of: host, limit: isLastHost ? self.addressesLeft : 2)
             let isLast = isLastHost || reachable.count >= self.addressesLeft
-            if await self.deliver(to: host, at: reachable, isLast: isLast) {
+            guard let first = reachable.first, let plan = await self.plan(for: host, resolution, first: first) else {
+                continue
+            }
+            if await self.deliver(to: host, at: reachable, plan, isLast: isLast) {
                 return
             }
         }
@@ -102,18 +113,26 @@ struct DomainDelivery {
     }
 
     /// Tries the addresses of one host; true when the recipients have their outcomes.
-    private mutating func deliver(to host: String, at addresses: [IPAddress], isLast: Bool) async -> Bool {
+    private mutating func deliver(
+        to host: String,
+        at addresses: [IPAddress],
+        _ plan: HostPlan,
+        isLast: Bool
+    ) async -> Bool {
         var untried = Array(addresses.prefix(self.addressesLeft))
         while !untried.isEmpty, ContinuousClock.now < self.deadline {
-            let report = await self.transfer(to: host, at: untried, isLast: isLast)
+            let report = await self.transfer(to: host, at: untried, plan, isLast: isLast)
             report.add(to: &self.evidence)
             self.memory.learn(from: report, for: self.domain.key)
             guard let failure = report.hostFailure else {
                 self.settle(report, host: host)
                 return true
             }
-            let verdict = FailureTable.failure(failure, host: report.endpoint?.description ?? host)
+            let judged = FailureTable.failure(failure, host: report.endpoint?.description ?? host)
+            let verdict = self.explained(judged, failure, plan)
             switch verdict.scope {
+            // RFC 8689 §4.2.1: another host of the domain may keep the promise that this one does not.
+            case .capability where self.message.parameters.requireTLS && verdict.status.subject == 7: break
             // What is said of the message, or is our own trouble, is no better at another host.
             case .capability, .message, .recipient, .sender, .local:
                 self.fail(verdict)
@@ -135,15 +154,21 @@ struct DomainDelivery {
         return false
     }
 
-    private mutating func transfer(to host: String, at addresses: [IPAddress], isLast: Bool) async -> TransferReport {
+    mutating func transfer(
+        to host: String,
+        at addresses: [IPAddress],
+        _ tls: TLSPolicy,
+        isLast: Bool
+    ) async -> TransferReport {
         var hop = NextHop(
             host: host,
             port: self.configuration.port,
             addresses: addresses,
-            tls: self.configuration.tls,
+            tls: tls,
             heloName: self.configuration.heloName
         )
         hop.refusesOwnName = true
+        hop.trustRootsFile = self.configuration.trustRootsFile
         hop.timeouts = self.configuration.timeouts
         let patience = min(self.configuration.patience, self.configuration.timeouts.connect)
         hop.timeouts.connect = isLast ? max(patience, self.connectTimeLeft) : patience
@@ -188,22 +213,26 @@ struct DomainDelivery {
 
     // MARK: - Addresses
 
-    private mutating func addresses(of host: String) async -> [IPAddress] {
+    private var usablePolicies: MTASTSPolicies? {
+        self.configuration.tls == .none || self.security.wish == .anyhow ? nil : self.configuration.security.policies
+    }
+
+    private mutating func addresses(of host: String) async -> ([IPAddress], Resolution<IPAddress>?) {
         // An address is no host name, whatever the zone says; it must not be a way around the filter or the resolver.
         guard IPAddress(host) == nil else {
-            return []
+            return ([], nil)
         }
         let began = ContinuousClock.now
         let resolution = await self.resolver.addresses(of: host)
         self.evidence.note(resolution, since: began)
         switch resolution.lookup {
         case .records(let addresses, timeToLive: _):
-            return self.usable(addresses, of: host)
+            return (self.usable(addresses, of: host), resolution)
         case .unavailable(let why):
             self.consider(FailureTable.unavailable(why))
-            return []
+            return ([], resolution)
         case .noData, .noSuchName:
-            return []
+            return ([], resolution)
         }
     }
 
@@ -245,7 +274,7 @@ struct DomainDelivery {
     }
 
     /// Keeps the failure that says most: what may pass beats what is final, and of two that may pass the later stage.
-    private mutating func consider(_ failure: Failure) {
+    mutating func consider(_ failure: Failure) {
         guard let verdict = self.verdict else {
             self.verdict = failure
             return

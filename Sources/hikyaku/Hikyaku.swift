@@ -15,7 +15,7 @@ struct Hikyaku: AsyncParsableCommand {
         abstract: "An SMTP relay gateway that delivers by the best way that works right now.",
         version: GatewayService.version,
         subcommands: [
-            Serve.self, Config.self, Queue.self, Trace.self, Send.self, DNS.self, Provider.self, Status.self,
+            Serve.self, Config.self, Queue.self, Trace.self, Send.self, DNS.self, TLS.self, Provider.self, Status.self,
             Health.self, Doctor.self, TakeOver.self, HashPassword.self, Version.self,
         ]
     )

@@ -108,7 +108,7 @@ struct QueueChange: ParsableArguments {
 /// Opens the history of the store for reading, with or without a running gateway.
 func withHistory<Value>(
     _ options: ConfigurationOptions,
-    _ body: (any History) async throws -> Value
+    _ body: (HistoryReader) async throws -> Value
 ) async throws -> Value {
     let configuration = try options.load()
     do {

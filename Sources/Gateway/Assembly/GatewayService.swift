@@ -64,6 +64,7 @@ package final class GatewayService: Sendable {
             resolver: self.resolver,
             client: self.client,
             http: self.http,
+            archive: self.store,
             logger: logger.labelled("delivery")
         )
         let queueIDs = QueueIDSource(after: try await self.store.lastQueueID())

@@ -17,6 +17,7 @@ struct ProviderFactory {
     let resolver: any Resolver
     let client: SMTPClient
     let http: any HTTPClient
+    let archive: any SecurityArchive
     let logger: Logger
 
     func provider(_ settings: ProviderSettings) throws -> any Provider {
@@ -35,12 +36,27 @@ struct ProviderFactory {
         configuration.addressFilter = AddressFilter(allowed: settings.allowedNetworks, own: self.ownAddresses)
         configuration.timeouts.connect = settings.connectTimeout
         configuration.limits.connections = self.limits.perDestination
+        configuration.trustRootsFile = settings.caFile
+        configuration.security = self.security(settings)
         return DirectMXProvider(
             name: name,
             configuration: configuration,
             resolver: self.resolver,
             client: self.client,
             logger: self.logger
+        )
+    }
+
+    private func security(_ settings: DirectSettings) -> TransportSecurity {
+        let now = { @Sendable in Timestamp.now }
+        let policies = settings.usesMTASTS && settings.usesTLS
+        return TransportSecurity(
+            usesDANE: settings.usesDANE,
+            policies: policies
+                ? MTASTSPolicies(resolver: self.resolver, client: self.http, archive: self.archive, now: now) : nil,
+            clearText: ClearTextMemory(archive: self.archive, now: now),
+            archive: self.archive,
+            now: now
         )
     }
 

@@ -51,9 +51,10 @@ extension ProviderSettings {
         case .directMX(let direct):
             return [
                 "kind: direct-mx", "port: \(direct.port)", "tls: \(direct.usesTLS ? "opportunistic" : "none")",
+                "dane: \(direct.usesDANE)", "mta-sts: \(direct.usesMTASTS)",
                 "allow-networks: \(list(direct.allowedNetworks))",
                 "connect-timeout: \(configured(direct.connectTimeout))",
-            ]
+            ] + (direct.caFile.map { ["ca-file: \(scalar($0))"] } ?? [])
         case .smarthost(let host):
             return [
                 "kind: \(host.isGmail ? "gmail" : "smarthost")", "host: \(scalar(host.host))", "port: \(host.port)",

@@ -71,6 +71,11 @@ package struct DirectSettings: Sendable {
     /// Exchanger addresses in these networks are used although they are private, reserved or our own.
     package var allowedNetworks: [CIDRBlock]
     package var usesTLS: Bool
+    /// Whether TLSA records and MTA-STS policies of recipients' domains count.
+    package var usesDANE: Bool
+    package var usesMTASTS: Bool
+    /// Trust roots beside the system's, for MTA-STS and REQUIRETLS.
+    package var caFile: String?
     package var connectTimeout: Duration
 }
 

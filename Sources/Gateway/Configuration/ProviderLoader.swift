@@ -113,6 +113,9 @@ struct ProviderLoader {
             usesTLS: section.value("tls", expected: "opportunistic or none") {
                 ["opportunistic": true, "none": false][$0]
             } ?? true,
+            usesDANE: section.bool("dane") ?? true,
+            usesMTASTS: section.bool("mta-sts") ?? true,
+            caFile: section.text("ca-file"),
             connectTimeout: section.duration("connect-timeout") ?? .seconds(10)
         )
     }

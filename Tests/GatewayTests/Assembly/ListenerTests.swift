@@ -101,6 +101,38 @@ struct ListenerTests {
         }
     }
 
+    @Test("REQUIRETLS is kept from the client to the last way out, and its bounce is protected alike (RFC 8689)")
+    func requiresTLS() async throws {
+        try await FakeExchanger.run { exchanger in
+            let folder = try GatewayFolder()
+            // A next hop in clear text, and one by an address for whose name nothing vouches.
+            let direct = "{ kind: direct-mx, port: \(exchanger.port), allow-networks: [127.0.0.0/8] }"
+            let ways = "chain: [relay, direct]\nproviders:\n\(relay("relay", exchanger))\n  direct: \(direct)\n"
+            let listener = "{ port: 0, tls: implicit, allow: loopback }"
+            let text = "data-directory: \(folder.data)\nlisteners:\n  smtp: \(listener)\n\(ways)"
+            try await folder.run(whole: text) { gateway in
+                let client = try await TLSDialogueClient(port: gateway.port, implicit: true)
+                _ = try await client.reply()
+                _ = try await client.ask("EHLO app.example.test")
+                let sender = "app@[127.0.0.1]"
+                for command in ["MAIL FROM:<\(sender)> RET=FULL REQUIRETLS", "RCPT TO:<user@[127.0.0.1]>", "DATA"] {
+                    _ = try await client.ask(command)
+                }
+                let reply = try await client.ask("Subject: x\r\n\r\nthe body\r\n.")
+                let id = try #require(reply?.split(separator: " ").last.flatMap(QueueID.init))
+                let record = try await gateway.wait(for: id, .bounced)
+                #expect(record.attempts.map(\.provider) == ["relay", "direct"])
+                #expect(record.attempts.map { $0.outcomes.first?.status } == ["5.7.30", "5.7.10"])
+                #expect(exchanger.record.messages.isEmpty)
+                try await eventually("the bounce is refused, too") {
+                    let bounce = try await folder.records().first { $0.id != id }
+                    return bounce?.recipients.first?.state == .bounced
+                }
+                #expect(exchanger.record.messages.isEmpty)
+            }
+        }
+    }
+
     @Test("a certificate that cannot be read stops the start with the listener's name and the path")
     func namesTheCertificate() async throws {
         let folder = try GatewayFolder()

@@ -31,6 +31,9 @@ struct EffectiveConfigurationTests {
             kind: direct-mx
             port: 26
             tls: none
+            dane: false
+            mta-sts: false
+            ca-file: /srv/roots.pem
             allow-networks: ["198.51.100.0/24"]
             connect-timeout: 11s
           first:
