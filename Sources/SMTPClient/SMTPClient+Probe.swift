@@ -18,7 +18,7 @@ extension SMTPClient {
     /// Goes as far as a server that waits for `MAIL`, TLS and AUTH included, and quits; never over a kept connection.
     package func probe(_ hop: NextHop, until deadline: ContinuousClock.Instant) async -> ProbeReport {
         do throws(SMTPConnection.SetUpFailure) {
-            let connection = try await self.open(hop, until: .init(deadline), on: self.group.next())
+            let (connection, _) = try await self.open(hop, until: .init(deadline), on: self.group.next())
             connection.quit()
             return ProbeReport(endpoint: connection.endpoint, tls: connection.tls, mechanism: connection.mechanism)
         } catch {

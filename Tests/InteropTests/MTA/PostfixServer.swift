@@ -2,19 +2,22 @@ import Foundation
 import TestKit
 
 /// A real Postfix with folders of its own that takes mail for `example.test` and keeps it in maildirs.
+///
+/// Of further domains it takes mail for `anna`, into a maildir that bears the name of the domain.
 struct PostfixServer {
     /// The most that it takes in one message, in octets.
     static let sizeLimit = 200_000
 
     let port: Int
     private let folder: URL
+    private let domains: [String]
 
     var authorityFile: String { self.folder.appendingPathComponent("authority.pem").path }
 
     /// Runs a Postfix while the body runs; `master` must be started by root, whose children then give that up.
-    static func run(_ body: (PostfixServer) async throws -> Void) async throws {
+    static func run(domains: [String] = [], _ body: (PostfixServer) async throws -> Void) async throws {
         try await ServerProcess.withFolder { folder in
-            let server = PostfixServer(port: try ServerProcess.freePort(), folder: folder)
+            let server = PostfixServer(port: try ServerProcess.freePort(), folder: folder, domains: domains)
             try server.configure()
             do {
                 try await server.control("start")
@@ -69,6 +72,10 @@ struct PostfixServer {
         throw ServerProcess.Missing(description: "Postfix does not listen:\n\(self.log)")
     }
 
+    private var furtherMailboxes: String {
+        self.domains.map { ", anna@\($0)=\($0)/" }.joined()
+    }
+
     private func configure() throws {
         let path = self.folder.path
         for name in ["spool", "data", "mail"] {
@@ -92,9 +99,9 @@ struct PostfixServer {
             alias_maps =
             alias_database =
             local_recipient_maps =
-            virtual_mailbox_domains = example.test
+            virtual_mailbox_domains = \((["example.test"] + self.domains).joined(separator: ", "))
             virtual_mailbox_base = \(path)/mail
-            virtual_mailbox_maps = inline:{ anna@example.test=anna/, ben@example.test=ben/, größe@example.test=groesse/ }
+            virtual_mailbox_maps = inline:{ anna@example.test=anna/, ben@example.test=ben/, größe@example.test=groesse/\(self.furtherMailboxes) }
             virtual_minimum_uid = 1
             virtual_uid_maps = static:\(user.pointee.pw_uid)
             virtual_gid_maps = static:\(user.pointee.pw_gid)
@@ -126,7 +133,8 @@ struct PostfixServer {
 
             """
         for (name, text) in [
-            "main.cf": main, "master.cf": master, "certificate.pem": TestCertificates.certificate + "\n",
+            "main.cf": main, "master.cf": master,
+            "certificate.pem": TestCertificates.certificate + "\n" + TestCertificates.authority + "\n",
             "key.pem": TestCertificates.privateKey + "\n", "authority.pem": TestCertificates.authority + "\n",
         ] {
             try text.write(toFile: "\(path)/\(name)", atomically: true, encoding: .utf8)
