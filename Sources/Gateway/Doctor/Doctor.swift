@@ -41,6 +41,7 @@ package enum Doctor {
             resolver: resolver,
             client: client,
             http: http,
+            archive: WithoutArchive(),
             logger: logger
         )
         // Without a store there is no history; what cannot be built was refused when the configuration was checked.
