@@ -16,6 +16,7 @@ extension StoreFailure {
         switch error.resultCode {
         case .SQLITE_FULL: self.init(.full, text)
         case .SQLITE_BUSY, .SQLITE_LOCKED: self.init(.busy, text)
+        case .SQLITE_CORRUPT, .SQLITE_NOTADB: self.init(.broken, "the database is damaged: \(text)")
         default: self.init(.broken, text)
         }
     }
