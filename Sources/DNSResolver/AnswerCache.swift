@@ -22,9 +22,9 @@ final class AnswerCache: Sendable {
     }
 
     /// The answer, unless it is over, or is a negative one that still needs to be confirmed.
-    func answer(to question: Question, confirmed: Bool) -> KnownAnswer? {
+    func answer(to question: Question, confirmed: Bool, at now: ContinuousClock.Instant = .now) -> KnownAnswer? {
         self.entries.withLock { entries in
-            guard let entry = entries[question], entry.expiresAt > .now,
+            guard let entry = entries[question], entry.expiresAt > now,
                 !confirmed || entry.isConfirmed || entry.answer.interpretation.hasRecords
             else {
                 return nil

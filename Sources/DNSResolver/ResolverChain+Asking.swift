@@ -207,19 +207,10 @@ extension ResolverChain {
         }
     }
 
-    /// What is on record when the operator counts on the system's servers and there is none.
+    /// What is on record when there is no server of the system.
     private func emptySystem(_ question: Question) -> [SourceObservation] {
-        guard self.configuration.sources.contains(.system), self.system.current().isEmpty else {
-            return []
-        }
-        let result = "\(self.configuration.resolvConfPath) is missing or names no server"
-        return [
-            SourceObservation(
-                source: "system",
-                question: question.description,
-                result: result,
-                elapsed: .zero
-            )
-        ]
+        self.systemFinding.map {
+            [SourceObservation(source: "system", question: question.description, result: $0, elapsed: .zero)]
+        } ?? []
     }
 }

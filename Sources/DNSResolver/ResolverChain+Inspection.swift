@@ -38,7 +38,18 @@ package struct SourceState: Sendable {
 extension ResolverChain {
     /// The sources as they would be asked now, and how they stand.
     package func sourceReports() -> [SourceState] {
-        self.health.ordered(self.expandedSources()).map { source in
+        let missing = self.systemFinding.map { finding in
+            SourceState(
+                source: .system,
+                isHealthy: false,
+                failure: finding,
+                contradictions: 0,
+                isTrusted: false,
+                validates: false,
+                usesEDNS: true
+            )
+        }
+        let states = self.health.ordered(self.expandedSources()).map { source in
             let report = self.health.report(source)
             return SourceState(
                 source: source,
@@ -51,6 +62,15 @@ extension ResolverChain {
                 usesEDNS: report.usesEDNS
             )
         }
+        return states + (missing.map { [$0] } ?? [])
+    }
+
+    /// What is wrong when the operator counts on the system's servers and there is none.
+    var systemFinding: String? {
+        guard self.configuration.sources.contains(.system), self.system.current().isEmpty else {
+            return nil
+        }
+        return "\(self.configuration.resolvConfPath) is missing or names no server"
     }
 
     /// Asks every source the same questions, past all caches.

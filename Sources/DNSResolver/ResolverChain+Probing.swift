@@ -5,16 +5,22 @@ import MailModel
 extension ResolverChain {
     /// How often it is looked whether a failing source is due to be asked again.
     private static let probeTick = Duration.seconds(1)
+    /// How soon it may be told again that DNS is back, so that one that comes and goes drives nobody in circles.
+    private static let recoveryInterval = Duration.seconds(60)
+    /// What every resolver can answer.
+    private static let root = Question(.ns, .root)
 
     /// Asks failing sources again, behind the scenes, until cancelled.
     ///
     /// - Parameter onRecovery: Called when a source answers again after there was none that did: what waited for DNS may go.
     package func run(onRecovery: @Sendable () async -> Void = {}) async {
         var wasOut = self.isOut
+        var told: ContinuousClock.Instant?
         while (try? await Task.sleep(for: Self.probeTick)) != nil {
             await self.probe(at: .now)
             let isOut = self.isOut
-            if wasOut, !isOut {
+            if wasOut, !isOut, told.map({ .now - $0 > Self.recoveryInterval }) ?? true {
+                told = .now
                 await onRecovery()
             }
             wasOut = isOut
@@ -26,12 +32,19 @@ extension ResolverChain {
         !self.expandedSources().contains(where: self.health.isHealthy)
     }
 
-    /// Asks the failing sources that are due at a time what they failed on.
+    /// Asks the failing sources that are due at a time what they failed on, and suspect ones what nobody can fail on.
     package func probe(at now: ContinuousClock.Instant) async {
         let current = Set(self.expandedSources())
         await withTaskGroup { group in
             for (source, question) in self.health.dueProbes(at: now) where current.contains(source) {
                 group.addTask { _ = await self.ask(question, of: source) }
+            }
+            for source in self.health.suspects() where current.contains(source) {
+                group.addTask {
+                    if let failure = await self.ask(Self.root, of: source).failure {
+                        self.note(self.health.judge(failure, to: Self.root, of: source), of: source)
+                    }
+                }
             }
         }
     }

@@ -68,7 +68,7 @@ final class SourceHealth: Sendable {
     private static let lieMemory = Duration.seconds(600)
     /// How soon the log may tell of the same source again.
     private static let announcementInterval = Duration.seconds(60)
-    /// So many names in a row that nobody could resolve are the source's fault rather than the names'.
+    /// So many names in a row that it could not resolve make a source suspect.
     private static let strikeLimit = 3
 
     private let entries = Mutex<[DNSSource: Entry]>([:])
@@ -133,8 +133,19 @@ final class SourceHealth: Sendable {
             guard failure.mayBeOfTheName else {
                 return Self.fail(&entry, failure, question)
             }
-            entry.strikes.insert(question)
-            return entry.strikes.count < Self.strikeLimit ? nil : Self.fail(&entry, failure, question)
+            if entry.strikes.count < Self.strikeLimit {
+                entry.strikes.insert(question)
+            }
+            return nil
+        }
+    }
+
+    /// The sources that could not resolve several names in a row: perhaps it is they who are broken. They are named once.
+    func suspects() -> [DNSSource] {
+        self.entries.withLock { entries in
+            let suspects = entries.filter { $0.value.strikes.count >= Self.strikeLimit && $0.value.failure == nil }
+            suspects.keys.forEach { entries[$0]?.strikes = [] }
+            return Array(suspects.keys)
         }
     }
 

@@ -105,6 +105,30 @@ struct InterpretationTests {
         #expect(try self.read { $0.questions[0].type = .a } == nil)
     }
 
+    @Test(
+        "a negative answer lives as its SOA says, within bounds (RFC 2308 §5)",
+        arguments: [(60, 120, 60), (120, 60, 60), (86_400, 86_400, 300), (0, 60, 0)] as [(UInt32, UInt32, UInt32)]
+    )
+    func negativeLifetime(_ timeToLive: UInt32, _ minimum: UInt32, _ expected: UInt32) throws {
+        let zone = try #require(DomainName("test"))
+        let soa = ResourceRecord(
+            name: zone,
+            type: .soa,
+            timeToLive: timeToLive,
+            data: .startOfAuthority(minimum: minimum)
+        )
+        for code in [ResponseCode.noError, .noSuchName] {
+            let meaning = try self.read { message in
+                message.code = code
+                message.answers = []
+                message.authorities = [soa]
+            }
+            #expect(
+                meaning == (code == .noError ? .noData(timeToLive: expected) : .noSuchName(timeToLive: expected))
+            )
+        }
+    }
+
     struct Row: Sendable, CustomTestStringConvertible {
         let testDescription: String
         let code: ResponseCode

@@ -72,16 +72,52 @@ struct RecoveryTests {
         }
     }
 
-    @Test("a name that nobody can resolve is not a source's fault; several in a row are")
-    func strikes() async throws {
-        try await FakeNameServer.run(.code(2)) { first in
-            try await FakeNameServer.run(.code(2)) { second in
-                let chain = self.fixture.chain(first, second)
-                _ = await chain.text(of: "one.test")
-                _ = await chain.text(of: "two.test")
+    @Test("names that nobody can resolve are not a source's fault, unless it cannot even tell the root")
+    func suspects() async throws {
+        try await FakeNameServer.run(.code(2)) { broken in
+            try await FakeNameServer.run(.code(2)) { honest in
+                let chain = self.fixture.chain(broken, honest)
+                for name in ["one.test", "two.test", "three.test"] {
+                    _ = await chain.text(of: name)
+                }
                 #expect(chain.sources().map(\.isHealthy) == [true, true])
-                _ = await chain.text(of: "three.test")
-                #expect(chain.sources().map(\.isHealthy) == [false, false])
+                honest.behave(.honest)
+                await chain.probe(at: .now)
+                #expect(broken.questions.last == "udp 2 " && honest.questions.last == "udp 2 ")
+                #expect(chain.sources().map(\.source) == [honest, broken].map(ResolverFixture.source))
+                #expect(chain.sources().map(\.isHealthy) == [true, false])
+            }
+        }
+    }
+
+    @Test("the log tells once that a source left, lied or was replaced by an old answer, and that it is back")
+    func log() async throws {
+        let recorder = LogRecorder()
+        var fixture = self.fixture
+        fixture.logger = recorder.logger
+        fixture.archive = MemoryArchive()
+        try await FakeNameServer.run(zone: self.zone) { server in
+            let chain = fixture.chain(server)
+            _ = await chain.mailExchangers(of: "shop.test")
+            server.behave(.code(5))
+            for _ in 0..<3 {
+                chain.flush()
+                _ = await chain.mailExchangers(of: "shop.test")
+            }
+            #expect(recorder.lines.count { $0.hasPrefix("no DNS source answers; the last good answer is used") } == 1)
+            let left = "a DNS source has left source=127.0.0.1:\(server.port) why=REFUSED"
+            #expect(recorder.lines.contains(left), "\(recorder.lines)")
+            server.behave(.honest)
+            await chain.probe(at: .now + .seconds(3))
+            #expect(recorder.lines.last?.hasPrefix("a DNS source is back") == true, "\(recorder.lines)")
+        }
+        try await FakeNameServer.run(.code(3)) { liar in
+            try await FakeNameServer.run(zone: self.zone) { honest in
+                let chain = fixture.chain(liar, honest)
+                _ = await chain.mailExchangers(of: "shop.test")
+                chain.flush()
+                _ = await chain.mailExchangers(of: "shop.test")
+                #expect(recorder.lines.count { $0.hasPrefix("DNS sources disagree") } == 1, "\(recorder.lines)")
             }
         }
     }

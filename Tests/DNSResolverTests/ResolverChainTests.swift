@@ -160,6 +160,16 @@ struct ResolverChainTests {
         }
     }
 
+    @Test("names are absolute, whatever the search list says")
+    func absolute() async throws {
+        try await FakeNameServer.run(zone: ["A mx1": [.address(0x7F00_0001)]]) { server in
+            let chain = self.fixture.chain(server)
+            _ = await chain.addresses(of: "mx1")
+            _ = await chain.mailExchangers(of: "other")
+            #expect(Set(server.questions) == ["udp A mx1", "udp AAAA mx1", "udp MX other"])
+        }
+    }
+
     @Test("hosts of the configuration are never looked up")
     func pinned() async throws {
         var fixture = self.fixture

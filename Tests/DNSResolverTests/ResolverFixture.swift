@@ -26,6 +26,7 @@ struct ResolverFixture {
         trustsLoopback: false
     )
     var archive: MemoryArchive?
+    var logger = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
     private static let now = Timestamp(seconds: 1_800_000_000)
 
     static func source(_ server: FakeNameServer) -> DNSSource {
@@ -46,7 +47,7 @@ struct ResolverFixture {
             https: https,
             archive: self.archive,
             wallTime: { Self.now },
-            logger: Logger(label: "test")
+            logger: self.logger
         )
     }
 
@@ -95,4 +96,28 @@ func eventually(_ condition: () -> Bool) async throws {
         try await Task.sleep(for: .milliseconds(20))
     }
     Issue.record("it never happened")
+}
+
+/// Keeps what is logged: the message, then its metadata in the order of their names.
+final class LogRecorder: Sendable {
+    private let kept = Mutex<[String]>([])
+
+    var lines: [String] { self.kept.withLock { $0 } }
+    var logger: Logger { Logger(label: "test") { _ in Handler(recorder: self) } }
+
+    private struct Handler: LogHandler {
+        let recorder: LogRecorder
+        var metadata: Logger.Metadata = [:]
+        var logLevel = Logger.Level.notice
+
+        subscript(metadataKey key: String) -> Logger.Metadata.Value? {
+            get { self.metadata[key] }
+            set { self.metadata[key] = newValue }
+        }
+
+        func log(event: LogEvent) {
+            let values = (event.metadata ?? [:]).sorted { $0.key < $1.key }.map { " \($0.key)=\($0.value)" }
+            self.recorder.kept.withLock { $0.append("\(event.message)\(values.joined())") }
+        }
+    }
 }

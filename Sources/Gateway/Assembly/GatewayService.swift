@@ -176,16 +176,16 @@ package final class GatewayService: Sendable {
         self.logger.notice("SIGHUP: DNS is asked afresh; the configuration is read at start only, restart to change it")
     }
 
-    /// What waited for names goes at once, over ways that were left alone only because their names could not be resolved.
+    /// Ways that were left alone only because their names could not be resolved are used at once, and what waits for them goes.
     private func dnsIsBack() async {
+        let left = self.queue.openBreakers.filter { $0.value.reason == .dnsUnavailable }.keys
+        self.logger.notice("DNS answers again", metadata: ["resumed": "\(left.count)"])
         do {
-            for (key, state) in self.queue.openBreakers where state.reason == .dnsUnavailable {
+            for key in left {
                 _ = try await self.queue.closeBreaker(key)
             }
-            let count = try await self.store.expedite(.all)
-            self.logger.notice("DNS answers again; what waited goes now", metadata: ["recipients": "\(count)"])
         } catch {
-            self.logger.warning("DNS answers again, but the queue could not be read", metadata: ["why": "\(error)"])
+            self.logger.warning("what waits for DNS could not be released", metadata: ["why": "\(error)"])
         }
         self.queue.lookAgain()
     }
