@@ -139,24 +139,22 @@ extension ResolverChain {
 
     /// Asks one source, and remembers how it did.
     func ask(_ question: Question, of source: DNSSource) async -> SourceAnswer {
-        let manner = SourceClient.Manner(
-            edns: self.health.usesEDNS(source),
-            timeout: self.configuration.sourceTimeout
-        )
-        let answer = await self.client.ask(question, of: source, manner)
+        let answer = await self.client.ask(question, of: source, self.manner(source))
         self.note(self.health.record(answer, to: question, of: source), of: source)
         return answer
+    }
+
+    func manner(_ source: DNSSource) -> SourceClient.Manner {
+        .init(edns: self.health.usesEDNS(source), timeout: self.configuration.sourceTimeout)
     }
 
     /// Whether a source has an answer without validation, and again none with it: it is the data that it refuses.
     ///
     /// Somebody waits with a good answer in hand, hence not for long.
     private func callsBogus(_ question: Question, _ source: DNSSource) async -> Bool {
-        var manner = SourceClient.Manner(
-            edns: self.health.usesEDNS(source),
-            checkingDisabled: true,
-            timeout: min(self.configuration.headStart, self.configuration.sourceTimeout)
-        )
+        var manner = self.manner(source)
+        manner.checkingDisabled = true
+        manner.timeout = min(self.configuration.headStart, manner.timeout)
         let unchecked = await self.client.ask(question, of: source, manner)
         guard unchecked.interpretation.isUsable else {
             return false

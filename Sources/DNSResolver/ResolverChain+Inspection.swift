@@ -73,7 +73,7 @@ extension ResolverChain {
         return "\(self.configuration.resolvConfPath) is missing or names no server"
     }
 
-    /// Asks every source the same questions, past all caches.
+    /// Asks every source the same questions, past all caches; what an operator tries out is held against nobody.
     package func inspect(_ name: String, types: [RecordType]) async -> [SourceReport] {
         guard let domain = DomainName(name) else {
             return []
@@ -83,7 +83,14 @@ extension ResolverChain {
         return await withTaskGroup(of: (Int, SourceReport).self) { group in
             for (index, (source, question)) in questions.enumerated() {
                 group.addTask {
-                    (index, SourceReport(await self.ask(question, of: source), to: question, source))
+                    (
+                        index,
+                        SourceReport(
+                            await self.client.ask(question, of: source, self.manner(source)),
+                            to: question,
+                            source
+                        )
+                    )
                 }
             }
             return await group.reduce(into: []) { $0.append($1) }

@@ -140,7 +140,7 @@ final class SourceHealth: Sendable {
         }
     }
 
-    /// The sources that could not resolve several names in a row: perhaps it is they who are broken. They are named once.
+    /// The sources that could not resolve several names in a row, each named once; perhaps it is they who are broken.
     func suspects() -> [DNSSource] {
         self.entries.withLock { entries in
             let suspects = entries.filter { $0.value.strikes.count >= Self.strikeLimit && $0.value.failure == nil }

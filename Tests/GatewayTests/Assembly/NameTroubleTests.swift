@@ -9,11 +9,15 @@ struct NameTroubleTests {
     private let zone: [String: [FakeNameServer.Record]] = ["A relay.test": [.address(0x7F00_0001)]]
 
     /// Every wait is an hour, so that what goes goes because DNS is back.
-    private func settings(_ server: FakeNameServer, _ exchanger: FakeExchanger) -> String {
+    private func settings(
+        _ server: FakeNameServer,
+        _ exchanger: FakeExchanger,
+        serveStale: String = "0"
+    ) -> String {
         """
         hostname: gw.example.test
         listeners: { smtp: { port: 0, allow: loopback } }
-        dns: { sources: ["127.0.0.1:\(server.port)"], source-timeout: 5s, lookup-timeout: 10s, serve-stale: 0 }
+        dns: { sources: ["127.0.0.1:\(server.port)"], source-timeout: 5s, lookup-timeout: 10s, serve-stale: \(serveStale) }
         retry:
           { first-delay: 1h, max-delay: 1h, outage-delay: 1h, breaker-delay: 1h, breaker-max-delay: 1h }
         chain: [relay]
@@ -41,6 +45,26 @@ struct NameTroubleTests {
                     let status = try #require(try await gateway.ask(.dnsSources).status)
                     #expect(status.dnsSources.map(\.isHealthy) == [true])
                     #expect(status.breakers.isEmpty)
+                }
+            }
+        }
+    }
+
+    @Test("delivers with the last good answer after a restart into an outage, and the attempt says so")
+    func staleAcrossRestart() async throws {
+        try await FakeNameServer.run(zone: self.zone) { server in
+            try await FakeExchanger.run { exchanger in
+                let folder = try GatewayFolder()
+                let whole =
+                    "data-directory: \(folder.data)\n" + self.settings(server, exchanger, serveStale: "7d")
+                try await folder.run(whole: whole) { gateway in
+                    _ = try await gateway.wait(for: try await gateway.accept(), .delivered)
+                }
+                server.behave(.code(5))
+                try await folder.run(whole: whole) { gateway in
+                    let record = try await gateway.wait(for: try await gateway.accept(), .delivered)
+                    let told = record.attempts.flatMap(\.evidence.resolution).joined(separator: "\n")
+                    #expect(told.contains("REFUSED") && told.contains("store 1 record"), "\(told)")
                 }
             }
         }
