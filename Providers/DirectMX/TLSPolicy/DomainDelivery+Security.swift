@@ -48,7 +48,9 @@ extension DomainDelivery {
                 let known = await self.configuration.security.clearText.failure(of: host, address)
             {
                 plan.tls = .none
-                self.evidence.abandonedHosts.append("TLS of \(host)[\(address)] is broken: \(known.reason)")
+                self.evidence.abandonedHosts.append(
+                    "\(host)[\(address)] over TLS, which failed lately: \(known.reason)"
+                )
             }
             return plan
         }
@@ -96,6 +98,9 @@ extension DomainDelivery {
         }
         self.note(report, plan, host: host)
         report.noteWord(plan.label)
+        if let failure = report.tlsFailure, let endpoint = report.endpoint {
+            self.evidence.abandonedHosts.append("\(endpoint) over TLS: \(failure)")
+        }
         return report
     }
 
@@ -168,7 +173,12 @@ extension DomainDelivery {
 
 extension TransferReport {
     /// `TLSv1.3 verified, mta-sts enforce`; a word that stands there already is not said twice.
+    ///
+    /// Where TLS failed and nothing was sent, the record must not say that it was in clear text.
     fileprivate mutating func noteWord(_ word: String?) {
+        if self.tls == nil, self.hostFailure?.stage == .tls {
+            self.tls = "TLS failed"
+        }
         if let tls = self.tls, let word, !tls.hasSuffix(word) {
             self.tls = "\(tls), \(word)"
         }

@@ -123,7 +123,7 @@ struct HostFacts: Sendable {
             .destination,
             .tls,
             status: .init(4, 7, 5),
-            text: "\(self.host) is not among the hosts of the MTA-STS policy of \(self.domain) (enforce)",
+            text: "\(self.host): not among the hosts of the MTA-STS policy of \(self.domain) (enforce)",
             reason: .tlsFailed
         )
     }

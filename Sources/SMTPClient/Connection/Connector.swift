@@ -1,6 +1,7 @@
 import MailModel
 import NIOCore
 import NIOPosix
+import NIOSSL
 
 /// Connects to the first of several addresses that answers (RFC 8305): each gets a head start over the next.
 ///
@@ -146,6 +147,7 @@ final class Connector {
             case let code: "error \(code)"
             }
         case ChannelError.connectTimeout: "timed out"
+        case let error as NIOSSLError: Self.describe(error)
         default: String("\(error)".prefix(160))
         }
     }
@@ -163,6 +165,19 @@ extension Connector {
         case ChannelError.connectTimeout: .silent
         default: .other
         }
+    }
+}
+
+extension Connector {
+    /// The reason in BoringSSL's words, such as `wrong version number`, without where in its source it was found.
+    private static func describe(_ error: NIOSSLError) -> String {
+        guard case .handshakeFailed(.sslError(let stack)) = error, let first = stack.first else {
+            return String("\(error)".prefix(160))
+        }
+        let text = "\(first)".replacing("Error: ", with: "")
+        let reason = text.split(separator: "OPENSSL_internal:").last ?? text[...]
+        let words = reason.split(separator: " at ").first ?? reason
+        return String(words.replacing("_", with: " ").prefix(160)).lowercased()
     }
 }
 

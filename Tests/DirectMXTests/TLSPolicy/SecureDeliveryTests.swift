@@ -209,7 +209,8 @@ struct SecureDeliveryTests {
                 let report = try await self.attempt(resolver, port: exchanger.port)
                 #expect((report.outcomes[0]?.failure == nil) == isDelivered)
                 #expect(
-                    report.evidence.tls == (file == nil ? "TLSv1.3 unverified" : isDelivered ? "TLSv1.3 dane" : nil)
+                    report.evidence.tls
+                        == (file == nil ? "TLSv1.3 unverified" : isDelivered ? "TLSv1.3 dane" : "TLS failed, dane")
                 )
             }
         }
@@ -237,7 +238,7 @@ struct SecureDeliveryTests {
                 mx: "mx2.example.test",
                 isDelivered: false,
                 kinds: [.validationFailure],
-                text: "is not among the hosts of the MTA-STS policy of example.test (enforce)"
+                text: ": not among the hosts of the MTA-STS policy of example.test (enforce)"
             ),
             Enforced(
                 testDescription: "another name",
@@ -344,7 +345,9 @@ struct SecureDeliveryTests {
                 if round == 2 {
                     #expect(
                         report.evidence.abandonedHosts.contains {
-                            $0.hasPrefix("TLS of mx.example.test[127.0.0.1] is broken")
+                            $0.hasPrefix(
+                                "mx.example.test[127.0.0.1] over TLS, which failed lately: TLS failed: wrong version"
+                            )
                         }
                     )
                     self.memory.advance(by: .seconds(7 * 3_600))

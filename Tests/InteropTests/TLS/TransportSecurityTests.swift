@@ -45,7 +45,7 @@ struct TransportSecurityTests {
         Row(domain: "enforced.plain", tls: "TLSv1.3 verified, mta-sts enforce", policy: .sts),
         Row(
             domain: "other-host.plain",
-            text: "is not among the hosts of the MTA-STS policy",
+            text: ": not among the hosts of the MTA-STS policy",
             kind: .validationFailure,
             policy: .sts
         ),
