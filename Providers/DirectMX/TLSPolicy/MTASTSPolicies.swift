@@ -23,6 +23,8 @@ package final class MTASTSPolicies: Sendable {
         var fetchAgainAt = ContinuousClock.now
         /// Until when the name is not asked, since nobody answered.
         var silentUntil = ContinuousClock.now
+        /// What was found a moment ago, for the many messages to one domain.
+        var recent: (verdict: Verdict, until: ContinuousClock.Instant)?
     }
 
     private struct State {
@@ -43,14 +45,25 @@ package final class MTASTSPolicies: Sendable {
     private let fetcher: MTASTSFetcher
     private let archive: (any SecurityArchive)?
     private let now: @Sendable () -> Timestamp
+    private let recency: Duration
     private let state = Mutex(State())
 
+    /// Makes a finder of policies.
+    ///
+    /// - Parameters:
+    ///   - resolver: Asked for the records that announce policies, and for the addresses of the hosts that serve them.
+    ///   - client: Fetches policies.
+    ///   - archive: Keeps them across restarts.
+    ///   - recency: How long what was found is used without looking again.
+    ///   - now: The wall clock, for what is read after a restart.
     package init(
         resolver: any Resolver,
         client: any HTTPClient,
         archive: (any SecurityArchive)?,
+        recency: Duration = .seconds(10),
         now: @escaping @Sendable () -> Timestamp
     ) {
+        self.recency = recency
         self.resolver = resolver
         self.fetcher = MTASTSFetcher(resolver: resolver, client: client)
         self.archive = archive
@@ -60,6 +73,9 @@ package final class MTASTSPolicies: Sendable {
     /// The policy that applies to a domain now.
     func verdict(on domain: String) async -> Verdict {
         let domain = domain.lowercased()
+        if let recent = self.state.withLock({ $0.entries[domain]?.recent }), recent.until > .now {
+            return recent.verdict
+        }
         let task = self.state.withLock { state -> Task<Verdict, Never>? in
             if let task = state.running[domain] {
                 return task
@@ -83,7 +99,13 @@ package final class MTASTSPolicies: Sendable {
 
     private func findAndForgetTask(_ domain: String) async -> Verdict {
         let verdict = await self.find(domain)
-        self.state.withLock { $0.running[domain] = nil }
+        var recent = verdict
+        // A failure is told once, not with each message.
+        recent.failure = nil
+        self.state.withLock { [recent] state in
+            state.running[domain] = nil
+            state.entries[domain]?.recent = (recent, .now + self.recency)
+        }
         return verdict
     }
 

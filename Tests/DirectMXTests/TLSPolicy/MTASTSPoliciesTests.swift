@@ -11,9 +11,13 @@ import Testing
 struct MTASTSPoliciesTests {
     private let memory = SecurityMemory()
 
-    private func policies(_ resolver: PolicyResolver, _ server: PolicyServer) -> MTASTSPolicies {
+    private func policies(
+        _ resolver: PolicyResolver,
+        _ server: PolicyServer,
+        recency: Duration = .zero
+    ) -> MTASTSPolicies {
         let memory = self.memory
-        return MTASTSPolicies(resolver: resolver, client: server, archive: memory) { memory.now }
+        return MTASTSPolicies(resolver: resolver, client: server, archive: memory, recency: recency) { memory.now }
     }
 
     @Test("are not fetched for a domain that announces none")
@@ -119,6 +123,17 @@ struct MTASTSPoliciesTests {
         #expect(verdict.policy == nil)
         #expect(verdict.failure?.kind == fault.kind)
         #expect(self.memory.policies.isEmpty)
+    }
+
+    @Test("are not looked for again with each of many messages, and a failure is told once")
+    func recent() async {
+        let resolver = PolicyResolver(.announced("a1"))
+        let policies = self.policies(resolver, PolicyServer(PolicyServer.refusal), recency: .seconds(600))
+        #expect(await policies.verdict(on: "example.com").failure != nil)
+        for _ in 0..<10 {
+            #expect(await policies.verdict(on: "example.com").failure == nil)
+        }
+        #expect(resolver.questions == 1)
     }
 
     @Test("are asked for once by many at a time")
