@@ -69,6 +69,18 @@ struct DoctorSurroundings: Sendable {
         }
     }
 
+    /// Domains that mail waits for, those of the most recipients first; without the one that is looked up anyway.
+    var waitingDomains: [String] {
+        var counts: [String: Int] = [:]
+        for recipient in self.messages.lazy.flatMap(\.recipients) where recipient.state == .waiting {
+            if let at = recipient.mailbox.lastIndex(of: "@") {
+                counts[recipient.mailbox[recipient.mailbox.index(after: at)...].lowercased(), default: 0] += 1
+            }
+        }
+        let others = counts.filter { $0.key != self.domain && !$0.key.hasPrefix("[") }
+        return others.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.prefix(4).map(\.key)
+    }
+
     /// Domains in whose name mail was sent lately, the most frequent first; the configured one when there was none.
     var senderDomains: [String] {
         var counts: [String: Int] = [:]

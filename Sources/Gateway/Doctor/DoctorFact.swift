@@ -138,6 +138,14 @@ enum PortState: Hashable, Sendable {
         }
     }
 
+    /// What a server said that does not want to talk to us, such as `554 5.7.1 listed`; nil where none did.
+    var unwelcome: String? {
+        guard case .open(let banner?) = self, !banner.hasPrefix("220") else {
+            return nil
+        }
+        return banner
+    }
+
     var isOpen: Bool {
         if case .open = self { true } else { false }
     }

@@ -26,29 +26,44 @@ struct DoctorWatch: Sendable {
         var course = WatchCourse(startedAt: .now)
         // What an earlier run left open is over: this one sees for itself.
         await self.commit { store throws(StoreFailure) in try await store.endDiagnoses(at: .now) }
+        var lies: [String: Int] = [:]
         while (try? await Task.sleep(for: Self.interval)) != nil {
-            let action = course.observe(self.failing(), at: .now)
+            let action = course.observe(self.failing(&lies), at: .now)
             self.gateway.watchBoard.set(failingSince: course.failingSince)
             switch action {
             case .nothing: break
-            case .examine(let beganAt): await self.examine(beganAt)
+            case .examine(let beganAt):
+                if await !self.examine(beganAt) {
+                    course.foundNothing(at: .now)
+                }
             case .recovered(let endedAt): await self.recover(endedAt)
             }
         }
     }
 
-    /// The sources that failed lately.
-    private func failing() -> Set<String> {
-        let sources = self.gateway.resolver.sources()
-        return sources.isEmpty
-            ? ["no DNS source"] : Set(sources.lazy.filter { !$0.isHealthy }.map(\.source.description))
+    /// The sources that failed lately, and those that have denied since the last look what others know.
+    private func failing(_ lies: inout [String: Int]) -> Set<String> {
+        let sources = self.gateway.resolver.sourceReports()
+        guard !sources.isEmpty else {
+            return ["no DNS source"]
+        }
+        var failing: Set<String> = []
+        for state in sources {
+            let name = state.source.description
+            if !state.isHealthy || state.contradictions > lies[name, default: 0] {
+                failing.insert(name)
+            }
+            lies[name] = state.contradictions
+        }
+        return failing
     }
 
-    private func examine(_ beganAt: Timestamp) async {
+    /// Whether anything was found.
+    private func examine(_ beganAt: Timestamp) async -> Bool {
         var options = DoctorOptions()
         options.isInBackground = true
         guard let report = await self.report(options), report.hasFailure else {
-            return
+            return false
         }
         self.gateway.watchBoard.set(verdict: report.verdict)
         self.logger.warning("\(printable(report.verdict))", metadata: ["more": "hikyaku doctor"])
@@ -56,6 +71,7 @@ struct DoctorWatch: Sendable {
         await self.commit { store throws(StoreFailure) in
             try await store.keep(DiagnosisRecord(beganAt: beganAt, verdict: report.verdict, report: text))
         }
+        return true
     }
 
     /// Nil when the gateway is stopped meanwhile.
@@ -104,11 +120,15 @@ struct WatchCourse {
     /// How long all must be well: a source that is not asked fails no more, which proves nothing.
     static let calm = Duration.seconds(60)
 
+    /// When to look again after nothing was found.
+    static let secondLook = Duration.seconds(30)
+
     /// Since when each source fails.
     private(set) var failingSince: [String: Timestamp] = [:]
     private var examined: Set<String> = []
     private var lastObservation: Timestamp
     private var goodSince: Timestamp?
+    private var lookAgainAt: Timestamp?
 
     init(startedAt: Timestamp) {
         self.lastObservation = startedAt
@@ -126,11 +146,19 @@ struct WatchCourse {
         }
         // What failed on and off is the same trouble still.
         let new = failing.subtracting(self.examined)
-        guard !new.isEmpty else {
+        let isSecondLook = self.lookAgainAt.map { $0 <= now } ?? false
+        guard !new.isEmpty || isSecondLook else {
             return .nothing
         }
+        self.lookAgainAt = nil
         self.examined.formUnion(new)
-        return .examine(beganAt: self.lastObservation)
+        let since = failing.compactMap { self.failingSince[$0] }.max()
+        return .examine(beganAt: isSecondLook ? since ?? now : self.lastObservation)
+    }
+
+    /// What failed when it was looked at failed no more.
+    mutating func foundNothing(at now: Timestamp) {
+        self.lookAgainAt = now + Self.secondLook
     }
 
     private mutating func observeCalm(at now: Timestamp) -> Action {
@@ -143,6 +171,7 @@ struct WatchCourse {
             return .nothing
         }
         self.examined = []
+        self.lookAgainAt = nil
         self.failingSince = [:]
         self.goodSince = nil
         return .recovered(endedAt: since)

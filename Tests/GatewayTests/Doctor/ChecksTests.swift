@@ -154,6 +154,8 @@ struct ChecksTests {
         #expect(open.fact == .way("direct", trouble: nil))
         let blocked = WaysOutCheck.portFinding(25, [("a", .silent), ("b", .silent)], way: "direct")
         #expect(blocked.fact == .blocked(port: 25, .silent))
+        let listed = WaysOutCheck.portFinding(25, [("mx", .open(banner: "554 5.7.1 listed"))], way: "direct")
+        #expect(listed.fact == .way("direct", trouble: "mx turns us away: 554 5.7.1 listed"))
     }
 
     @Test("a call hears the greeting and leaves; who says nothing is told apart from who is not there")

@@ -112,6 +112,44 @@ struct DoctorTests {
         }
     }
 
+    @Test("a source that denies what others know is found out, too")
+    func findsLiar() async throws {
+        try await self.run(.code(3)) { folder, configuration, servers in
+            try await folder.run(configuration, .silent) { gateway in
+                _ = try await gateway.wait(for: try await gateway.accept(to: ["user@shop.test"]), .delivered)
+                var verdict: String?
+                try await eventually("the finding is there") {
+                    verdict = try await gateway.ask(.status).status?.diagnosis
+                    return verdict != nil
+                }
+                let liar = "127.0.0.1:\(servers[0].port)"
+                #expect(verdict?.hasPrefix("\(liar) denies the MX of shop.test that other sources have; using") == true)
+            }
+        }
+    }
+
+    @Test("domains that mail waits for are looked up, too, and their state is told")
+    func waitingDomains() async throws {
+        try await self.run(.honest) { folder, configuration, servers in
+            var held = configuration
+            held.retry.firstDelay = .seconds(3_600)
+            held.retry.outageDelay = .seconds(3_600)
+            try await folder.run(held, .silent) { gateway in
+                servers.forEach { $0.behave(.code(2)) }
+                let id = try await gateway.accept(to: ["user@other.test"])
+                _ = try await gateway.wait(for: id, .waiting)
+                var request = ControlRequest(.doctor)
+                request.doctor = DoctorOptions(domain: "shop.test", spool: folder.path)
+                let report = try #require(
+                    try await ControlClient.send(request, to: folder.socket, patience: .seconds(60)).doctor
+                )
+                #expect(report.findings.contains { $0.check.hasPrefix("dns ") && $0.detail.contains("other.test MX") })
+                #expect(report.findings.contains { $0.check == "breaker" }, "\(report.text)")
+                #expect(report.verdict.contains("1 recipient waits"), "\(report.verdict)")
+            }
+        }
+    }
+
     @Test("looks by itself when lookups begin to fail, tells the log once, and keeps the finding with the attempts")
     func watches() async throws {
         let lines = Mutex<[String]>([])

@@ -134,4 +134,14 @@ struct WatchCourseTests {
         #expect(course.observe([], at: self.at(200)) == .nothing)
         #expect(course.observe(["a"], at: self.at(201)) == .examine(beganAt: self.at(200)))
     }
+
+    @Test("what was not seen at the first look is looked at once more")
+    func looksAgain() {
+        var course = WatchCourse(startedAt: self.at(0))
+        #expect(course.observe(["a"], at: self.at(1)) == .examine(beganAt: self.at(0)))
+        course.foundNothing(at: self.at(2))
+        #expect(course.observe(["a"], at: self.at(31)) == .nothing)
+        #expect(course.observe(["a"], at: self.at(32)) == .examine(beganAt: self.at(0)))
+        #expect(course.observe(["a"], at: self.at(33)) == .nothing)
+    }
 }

@@ -42,19 +42,23 @@ struct SourcesCheck: DoctorCheck {
     let name = "dns"
 
     func run(_ surroundings: DoctorSurroundings) async -> [DoctorFinding] {
-        let table = await Self.table(surroundings.resolver, surroundings.domain, hosts: surroundings.hosts.map(\.host))
+        let table = await Self.table(
+            surroundings.resolver,
+            [surroundings.domain] + surroundings.waitingDomains,
+            hosts: surroundings.hosts.map(\.host)
+        )
         return Self.findings(table, surroundings.resolver.sources().map(\.source), since: surroundings.failingSince)
     }
 
-    /// Asks every source for MX, A and AAAA of a domain, and for the addresses of hosts.
-    static func table(_ resolver: ResolverChain, _ domain: String, hosts: [String]) async -> SourceTable {
+    /// Asks every source for MX, A and AAAA of domains, and for the addresses of hosts.
+    static func table(_ resolver: ResolverChain, _ domains: [String], hosts: [String]) async -> SourceTable {
         let label = String(UInt64.random(in: .min ... .max), radix: 36)
         async let inventions = resolver.inspect("hikyaku-\(label).invalid", types: [.a])
-        let others = Set(hosts).sorted().filter { IPAddress($0) == nil && $0 != domain }.prefix(8)
+        let others = Set(hosts).subtracting(domains).sorted().filter { IPAddress($0) == nil }.prefix(8)
+        let questions = domains.map { ($0, [RecordType.mx, .a, .aaaa]) } + others.map { ($0, [RecordType.a, .aaaa]) }
         let reports = await withTaskGroup(of: (Int, [NamedReport]).self) { group in
-            group.addTask { (0, await Self.ask(resolver, domain, [.mx, .a, .aaaa])) }
-            for (index, host) in others.enumerated() {
-                group.addTask { (index + 1, await Self.ask(resolver, host, [.a, .aaaa])) }
+            for (index, (name, types)) in questions.enumerated() {
+                group.addTask { (index, await Self.ask(resolver, name, types)) }
             }
             return await group.reduce(into: []) { $0.append($1) }.sorted { $0.0 < $1.0 }.flatMap(\.1)
         }

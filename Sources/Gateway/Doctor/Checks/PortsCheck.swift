@@ -52,6 +52,7 @@ struct PortsCheck: DoctorCheck {
             heloName: speaksFirst ? surroundings.configuration.hostname : nil,
             on: surroundings.group
         )
+        heard.ownAddress.map(surroundings.notes.hear)
         return Call(target: target, isUsed: isUsed, state: heard.state)
     }
 

@@ -48,7 +48,7 @@ struct WaysOutCheck: DoctorCheck {
             )
             heard.ownAddress.map(surroundings.notes.hear)
             calls.append(("\(host)[\(address)]", heard.state))
-            if heard.state.isOpen {
+            if heard.state.isOpen, heard.state.unwelcome == nil {
                 break
             }
         }
@@ -58,6 +58,10 @@ struct WaysOutCheck: DoctorCheck {
     /// Judges calls to exchangers of one domain: one that answers is enough.
     static func portFinding(_ port: Int, _ calls: [(host: String, state: PortState)], way: String) -> DoctorFinding {
         let detail = calls.map { "\($0.host) \($0.state.text)" }.joined(separator: "; ")
+        if let last = calls.last, let words = last.state.unwelcome {
+            let trouble = "\(last.host) turns us away: \(words)"
+            return DoctorFinding("port \(port)", .fail, detail, fact: .way(way, trouble: trouble))
+        }
         guard let last = calls.last, !last.state.isOpen else {
             return DoctorFinding("port \(port)", .pass, detail, fact: .way(way, trouble: nil))
         }
