@@ -47,11 +47,13 @@ package struct Pace: Hashable, Sendable {
     package private(set) var duration: Duration = .seconds(1)
     /// How often the window was cut: attempts that began before the last cut do not cut it again.
     package private(set) var cuts = 0
+    private let isTrusted: Bool
     private var threshold: Double
 
     /// Begins low for a stranger, and at the maximum for a way that the operator has set up himself.
     package init(_ policy: Policy, isTrusted: Bool) {
         self.window = Double(isTrusted ? policy.maximum : policy.start)
+        self.isTrusted = isTrusted
         self.isProven = isTrusted
         self.threshold = Double(policy.maximum)
     }
@@ -66,6 +68,8 @@ package struct Pace: Hashable, Sendable {
         self.duration = (self.duration * 3 + took) / 4
         switch word {
         case .good: self.rise(policy)
+        // A way that the operator has set up is left alone by its breaker, and takes what is asked again as before.
+        case .trouble where self.isTrusted: self.isProven = false
         case .trouble: self.fall(begunAt: cuts)
         case .tooFast:
             let isNews = cuts == self.cuts

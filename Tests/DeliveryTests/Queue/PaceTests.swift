@@ -26,9 +26,26 @@ struct PaceTests {
         #expect(pace.limit == 20)
     }
 
+    @Test("trouble of the operator's own way is its breaker's matter; that it is too fast is not")
+    func trusted() {
+        var pace = Pace(self.policy, isTrusted: true)
+        self.hear(Array(repeating: .trouble, count: 9), &pace)
+        #expect(pace.limit == 20)
+        #expect(!pace.isProven)
+        self.hear([.tooFast], &pace)
+        #expect(pace.limit == 10)
+    }
+
+    /// The pace of a stranger to whom mail has flowed for a while.
+    private func risen() -> Pace {
+        var pace = Pace(self.policy, isTrusted: false)
+        self.hear(Array(repeating: .good, count: 40), &pace)
+        return pace
+    }
+
     @Test("trouble halves it, down to one; afterwards it rises by one a round")
     func falls() {
-        var pace = Pace(self.policy, isTrusted: true)
+        var pace = self.risen()
         self.hear([.trouble], &pace)
         #expect(pace.limit == 10)
         self.hear(Array(repeating: .trouble, count: 9), &pace)
@@ -43,7 +60,7 @@ struct PaceTests {
 
     @Test("many that fail together are one trouble")
     func oneTrouble() {
-        var pace = Pace(self.policy, isTrusted: true)
+        var pace = self.risen()
         for _ in 0..<20 {
             pace.hear(.trouble, after: .seconds(1), begunAt: 0, self.policy)
         }
