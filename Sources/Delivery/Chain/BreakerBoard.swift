@@ -118,6 +118,21 @@ package struct BreakerBoard: Sendable {
         return closed
     }
 
+    /// Forgets breakers of single destinations whose time was over before a moment; returns which.
+    ///
+    /// Nobody has mail for them any more, or a probe would have said something; without this a mistyped domain would be
+    /// remembered for ever.
+    package mutating func forget(endedBefore moment: Timestamp) -> [BreakerKey] {
+        let forgotten = self.open.filter { key, state in
+            guard case .destination = key.part, let until = state.openUntil else {
+                return false
+            }
+            return until < moment && !self.probing.contains(key)
+        }.map(\.key)
+        forgotten.forEach { self.open[$0] = nil }
+        return forgotten
+    }
+
     /// A probe ended without a word on the breaker: the next attempt may probe.
     package mutating func endProbe(_ keys: [BreakerKey]) {
         self.probing.subtract(keys)

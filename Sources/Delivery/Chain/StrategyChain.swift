@@ -52,7 +52,10 @@ package struct StrategyChain: Sendable, Hashable {
     /// Moves on at once when the next hop could not even be reached, or will not hear of our address.
     private func judgeDestination(_ failure: Failure, _ deferredFor: Duration) -> Judgement {
         if failure.reason == .policyRefused {
-            return Judgement(.nextProvider(bouncesWhenExhausted: false), alerts: true)
+            // Said before the content it holds for all that we have for them, and knocking on makes it no better.
+            let isBeforeContent = failure.stage != .data && failure.stage != .commit
+            let breaker: Judgement.Breaker? = isBeforeContent ? .destination : nil
+            return Judgement(.nextProvider(bouncesWhenExhausted: false), opens: breaker, alerts: true)
         }
         switch failure.stage {
         case .resolve, .connect:

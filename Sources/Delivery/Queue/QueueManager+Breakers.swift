@@ -33,6 +33,14 @@ extension QueueManager {
         }
     }
 
+    /// Forgets what has guarded single destinations and has not been asked about for an hour after its time.
+    package func forgetOldBreakers() async throws(StoreFailure) {
+        let moment = self.clock.wallTime + .seconds(-3_600)
+        for key in self.state.withLock({ $0.board.forget(endedBefore: moment) }) {
+            try await self.store.save(nil, for: key)
+        }
+    }
+
     /// Stores and tells what changed; a breaker that cannot be stored now works all the same.
     func publish(_ changes: BreakerChanges) async {
         do {

@@ -28,6 +28,17 @@ struct BreakerBoardTests {
         #expect(board.permit("gmail", from: nil, to: nil, at: later) == .allowed)
     }
 
+    @Test("of single destinations nothing is remembered for ever; of providers everything")
+    func forgets() {
+        var board = self.board()
+        let typo = BreakerKey(provider: "direct", part: .destination("gmial.test"))
+        _ = board.trip(typo, by: .sample(.transient, .destination, .connect), at: self.start)
+        _ = board.trip(self.gmail, by: .sample(.transient, .provider), at: self.start)
+        #expect(board.forget(endedBefore: self.start + .seconds(10)) == [])
+        #expect(board.forget(endedBefore: self.start + .seconds(11)) == [typo])
+        #expect(board.open.keys.map(\.description) == ["gmail"])
+    }
+
     @Test("each failed probe doubles the wait up to the maximum; attempts already under way do not")
     func backsOff() {
         var board = self.board()

@@ -83,8 +83,13 @@ struct StrategyChainTests {
             expected: Judgement(next)
         ),
         Row(
-            testDescription: "our address refused by policy moves on at once, never bounces",
+            testDescription: "our address refused by policy moves on at once, never bounces, and they are left alone",
             failure: .sample(.transient, .destination, .greeting, reason: .policyRefused),
+            expected: Judgement(next, opens: .destination, alerts: true)
+        ),
+        Row(
+            testDescription: "a policy that speaks after the content moves on, and may take the next message",
+            failure: .sample(.transient, .destination, .commit, reason: .policyRefused),
             expected: Judgement(next, alerts: true)
         ),
         Row(
