@@ -26,7 +26,7 @@ extension ResolverChain {
     ///
     /// A source that another one outran is not cut short: it is heard out for its health's sake, so that the next lookup
     /// does not wait for a silent one again, for as long as a single source may take and no longer.
-    func ask(_ question: Question, confirmsNegative: Bool) async -> Finding {
+    func ask(_ question: Question, confirmsNegative: Bool, within limit: Duration) async -> Finding {
         let sources = self.health.ordered(self.sources(for: question))
         let (events, sink) = AsyncStream.makeStream(of: Event.self)
         var course = Course(
@@ -35,7 +35,7 @@ extension ResolverChain {
             sink: sink,
             machine: LookupMachine(sources: sources.map(self.traits), rule: self.rule(confirmsNegative))
         )
-        course.timers.append(Self.after(self.configuration.lookupTimeout, .deadline, to: sink))
+        course.timers.append(Self.after(limit, .deadline, to: sink))
         defer { course.timers.forEach { $0.cancel() } }
         var verdict = self.obey(course.machine.start(), &course)
         var arrivals = events.makeAsyncIterator()

@@ -10,6 +10,10 @@ package final class ResolverChain: Resolver {
     private static let archiveInterval = Duration.seconds(600)
     /// How long a lookup that nobody could answer is not repeated (RFC 9520 §3.2).
     private static let failureMemory = Duration.seconds(1)
+    /// How long a last good answer stands in without asking again; a source that comes back ends it (RFC 8767 §5).
+    private static let staleMemory = Duration.seconds(30)
+    /// How long sources may take where a last good answer is at hand (RFC 8767 §5).
+    private static let patienceWithStale = Duration.milliseconds(1_800)
 
     struct Finding: Sendable {
         var verdict: LookupMachine.Verdict
@@ -187,13 +191,19 @@ extension ResolverChain {
     }
 
     private func askAndRemember(_ key: Key) async -> Finding {
-        var finding = await self.ask(key.question, confirmsNegative: key.confirmsNegative)
+        let kept = await self.recall(key.question)
+        let patience = kept == nil ? self.configuration.lookupTimeout : Self.patienceWithStale
+        var finding = await self.ask(
+            key.question,
+            confirmsNegative: key.confirmsNegative,
+            within: min(patience, self.configuration.lookupTimeout)
+        )
         if let answer = finding.answer {
             self.cache.store(answer, for: key.question, confirmed: key.confirmsNegative)
         } else if finding.verdict == .bogus {
             // The last good answer is no better: it may be what the forger wants.
             self.announceBogus(key.question, finding)
-        } else if let stale = await self.recall(key.question) {
+        } else if let stale = kept {
             self.announceStale(key.question, stale.age)
             finding.answer = stale.answer
             finding.staleAge = stale.age
@@ -209,11 +219,11 @@ extension ResolverChain {
         let isFailure = finding.answer == nil
         self.state.withLock { [finding] state in
             state.running[key] = nil
-            if isFailure {
+            if isFailure || finding.staleAge != nil {
                 if state.failures.count > 1_000 {
                     state.failures = [:]
                 }
-                state.failures[key] = (finding, .now + Self.failureMemory)
+                state.failures[key] = (finding, .now + (isFailure ? Self.failureMemory : Self.staleMemory))
             } else {
                 state.failures[key] = nil
             }

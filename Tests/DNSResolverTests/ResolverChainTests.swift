@@ -170,6 +170,28 @@ struct ResolverChainTests {
         }
     }
 
+    @Test("with a last good answer at hand silence is not waited out, nor asked for again before a source is back")
+    func staleSoon() async throws {
+        var fixture = self.fixture
+        fixture.archive = MemoryArchive()
+        fixture.configuration.lookupTimeout = .seconds(600)
+        fixture.configuration.sourceTimeout = .seconds(500)
+        try await FakeNameServer.run(zone: self.zone) { server in
+            _ = await fixture.chain(server).mailExchangers(of: "shop.test")
+            server.behave(.silent)
+            let chain = fixture.chain(server)
+            let first = await chain.mailExchangers(of: "shop.test")
+            #expect(first.records == ResolverFixture.exchangers && first.staleAge != nil)
+            let asked = server.questions.count
+            let second = await chain.mailExchangers(of: "shop.test")
+            #expect(second.records == ResolverFixture.exchangers && second.staleAge != nil)
+            #expect(server.questions.count == asked)
+            server.behave(.honest)
+            chain.flush()
+            #expect(await chain.mailExchangers(of: "shop.test").staleAge == nil)
+        }
+    }
+
     @Test("hosts of the configuration are never looked up")
     func pinned() async throws {
         var fixture = self.fixture
