@@ -44,7 +44,7 @@ package struct Pace: Hashable, Sendable {
     /// Whether the last word was a good one.
     package private(set) var isProven: Bool
     /// What an attempt takes, as a moving average.
-    package private(set) var duration: Duration = .seconds(1)
+    package private(set) var duration: Duration = .milliseconds(100)
     /// How often the window was cut: attempts that began before the last cut do not cut it again.
     package private(set) var cuts = 0
     private let isTrusted: Bool

@@ -53,7 +53,7 @@ extension QueueManager {
         var crowded = Unassigned(recipients: [], until: nil)
         for work in works {
             guard !work.probes.isEmpty || state.ready.waiting(in: work.lane) < free else {
-                let wait = min(max(state.ready.expectedWait(in: work.lane), .seconds(1)), .seconds(120))
+                let wait = min(max(state.ready.expectedWait(in: work.lane), .milliseconds(50)), .seconds(120))
                 // Spread, so that they do not all come back in one moment.
                 let until = now + wait * (0.5 + self.clock.chance())
                 crowded.recipients += work.recipients
