@@ -28,7 +28,7 @@ extension ResolverChain {
     }
 
     /// Whether every source is failing.
-    private var isOut: Bool {
+    var isOut: Bool {
         !self.expandedSources().contains(where: self.health.isHealthy)
     }
 

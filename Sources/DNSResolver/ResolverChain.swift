@@ -12,8 +12,10 @@ package final class ResolverChain: Resolver {
     private static let failureMemory = Duration.seconds(1)
     /// How long a last good answer stands in without asking again; a source that comes back ends it (RFC 8767 §5).
     private static let staleMemory = Duration.seconds(30)
-    /// How long sources may take where a last good answer is at hand (RFC 8767 §5).
-    private static let patienceWithStale = Duration.milliseconds(1_800)
+    /// How long sources may take where a last good answer is at hand (RFC 8767 §5), or where all of them have just failed.
+    private static let littlePatience = Duration.milliseconds(1_800)
+    /// How long a failed lookup stays so while every source is failing; a source that comes back ends it.
+    private static let outageMemory = Duration.seconds(10)
 
     struct Finding: Sendable {
         var verdict: LookupMachine.Verdict
@@ -192,12 +194,10 @@ extension ResolverChain {
 
     private func askAndRemember(_ key: Key) async -> Finding {
         let kept = await self.recall(key.question)
-        let patience = kept == nil ? self.configuration.lookupTimeout : Self.patienceWithStale
-        var finding = await self.ask(
-            key.question,
-            confirmsNegative: key.confirmsNegative,
-            within: min(patience, self.configuration.lookupTimeout)
-        )
+        let hasSibling = kept == nil ? await self.hasSibling(key.question) : false
+        let isHurried = kept != nil || hasSibling || self.isOut
+        let patience = min(isHurried ? Self.littlePatience : .seconds(3_600), self.configuration.lookupTimeout)
+        var finding = await self.ask(key.question, confirmsNegative: key.confirmsNegative, within: patience)
         if let answer = finding.answer {
             self.cache.store(answer, for: key.question, confirmed: key.confirmsNegative)
         } else if finding.verdict == .bogus {
@@ -217,13 +217,14 @@ extension ResolverChain {
             )
         }
         let isFailure = finding.answer == nil
+        let failureMemory = self.isOut ? Self.outageMemory : Self.failureMemory
         self.state.withLock { [finding] state in
             state.running[key] = nil
             if isFailure || finding.staleAge != nil {
                 if state.failures.count > 1_000 {
                     state.failures = [:]
                 }
-                state.failures[key] = (finding, .now + (isFailure ? Self.failureMemory : Self.staleMemory))
+                state.failures[key] = (finding, .now + (isFailure ? failureMemory : Self.staleMemory))
             } else {
                 state.failures[key] = nil
             }
@@ -260,6 +261,15 @@ extension ResolverChain {
                 source: source.description
             )
         )
+    }
+
+    /// Whether the other address family of a host has a last good answer: then nobody waits long for this one.
+    private func hasSibling(_ question: Question) async -> Bool {
+        switch question.type {
+        case .a: await self.recall(Question(.aaaa, question.name)) != nil
+        case .aaaa: await self.recall(Question(.a, question.name)) != nil
+        default: false
+        }
     }
 
     /// The last good answer, through the aliases that were followed when it was given.
