@@ -56,12 +56,14 @@ extension ResolverChain {
             break
         case .left(let why):
             self.logger.notice("a DNS source has left", metadata: ["source": "\(source)", "why": "\(why)"])
-        case .cameBack(let duration):
+        case .cameBack(let duration, let isNews):
             self.forgetFailures()
-            self.logger.notice(
-                "a DNS source is back",
-                metadata: ["source": "\(source)", "after": "\(spoken(duration))"]
-            )
+            if isNews {
+                self.logger.notice(
+                    "a DNS source is back",
+                    metadata: ["source": "\(source)", "after": "\(spoken(duration))"]
+                )
+            }
         }
     }
 

@@ -8,7 +8,8 @@ final class SourceHealth: Sendable {
     /// What has become of a source, for the log.
     enum Change: Hashable, Sendable {
         case left(why: SourceFailure)
-        case cameBack(after: Duration)
+        /// Whether the log was told that it had left, too.
+        case cameBack(after: Duration, isNews: Bool)
     }
 
     /// One source as operators see it.
@@ -206,6 +207,6 @@ final class SourceHealth: Sendable {
             return nil
         }
         entry.failure = nil
-        return failure.isAnnounced ? .cameBack(after: .now - failure.since) : nil
+        return .cameBack(after: .now - failure.since, isNews: failure.isAnnounced)
     }
 }

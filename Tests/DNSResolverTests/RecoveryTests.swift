@@ -69,6 +69,13 @@ struct RecoveryTests {
             await chain.probe(at: .now + .seconds(3))
             let found = await chain.mailExchangers(of: "shop.test")
             #expect(found.story(server) == ["1 2 records"])
+
+            // Again so soon that the log is not told of it.
+            server.behave(.code(5))
+            _ = await chain.text(of: "shop.test")
+            server.behave(.honest)
+            await chain.probe(at: .now + .seconds(3))
+            #expect(await chain.text(of: "shop.test").story(server) == ["1 1 record"])
         }
     }
 
