@@ -10,6 +10,10 @@ struct LibraryCheck: DoctorCheck {
         guard surroundings.configuration.doctor.comparesLibrary else {
             return [DoctorFinding(self.name, .skip, "doctor.compare-libc is false")]
         }
+        // Unasked, nobody is called whom mail does not call anyway.
+        guard !surroundings.isInBackground || surroundings.configuration.dns.usesLibraryServers else {
+            return []
+        }
         let resolver = surroundings.resolver
         let domain = surroundings.domain
         let exchangers = await resolver.mailExchangers(of: domain).lookup
@@ -100,4 +104,11 @@ extension IPAddress: LibraryRecord {
 
 extension MailExchanger: LibraryRecord {
     var words: String { "\(self.preference) \(self.host.isEmpty ? "." : self.host)" }
+}
+
+extension DNSSettings {
+    /// Whether our sources are those of the C library, among others.
+    fileprivate var usesLibraryServers: Bool {
+        self.sources.contains(.system) && self.resolvConf == "/etc/resolv.conf"
+    }
 }

@@ -15,53 +15,60 @@ struct QueueCheck: DoctorCheck {
             }
     }
 
-    /// Judges what is known of messages, the newest last.
-    static func findings(_ messages: [MessageRecord], now: Timestamp) -> [DoctorFinding] {
+    /// What is known of recipients, counted.
+    private struct Census {
         var waiting: [(arrivedAt: Timestamp, reason: String)] = []
         var held = 0
         var lastDelivery: Timestamp?
-        for message in messages {
-            for recipient in message.recipients {
-                switch recipient.state {
-                case .active, .waiting:
-                    waiting.append((message.arrivedAt, recipient.lastFailure ?? "not tried yet"))
-                case .held: held += 1
-                case .delivered:
-                    lastDelivery = max(
-                        lastDelivery ?? .init(microseconds: 0),
-                        recipient.finishedAt ?? message.arrivedAt
-                    )
-                case .bounced, .expired, .deleted: break
+
+        init(_ messages: [MessageRecord]) {
+            for message in messages {
+                for recipient in message.recipients {
+                    self.count(recipient, arrivedAt: message.arrivedAt)
                 }
             }
         }
-        let delivered = lastDelivery.map { DoctorFact.delivered(ago: now - $0) }
-        let last = lastDelivery.map { "last delivery \(humanDuration(now - $0)) ago" } ?? "nothing was delivered yet"
-        var findings: [DoctorFinding] = []
-        if let oldest = waiting.map(\.arrivedAt).min() {
-            let reasons = Self.counted(waiting.map(\.reason))
-            let age = now - oldest
-            let detail =
-                "\(waiting.count) wait, the oldest for \(humanDuration(age)); \(last); \(reasons.joined(separator: "; "))"
-            let fact = DoctorFact.waiting(waiting.count, oldest: age, reason: Self.mostCommon(waiting.map(\.reason)))
-            findings.append(DoctorFinding("queue", age > .seconds(900) ? .warn : .pass, detail, fact: fact))
+
+        private mutating func count(_ recipient: RecipientRecord, arrivedAt: Timestamp) {
+            switch recipient.state {
+            case .active, .waiting: self.waiting.append((arrivedAt, recipient.lastFailure ?? "not tried yet"))
+            case .held: self.held += 1
+            case .delivered:
+                let moment = recipient.finishedAt ?? arrivedAt
+                self.lastDelivery = max(self.lastDelivery ?? moment, moment)
+            case .bounced, .expired, .deleted: break
+            }
+        }
+    }
+
+    /// Judges what is known of messages.
+    static func findings(_ messages: [MessageRecord], now: Timestamp) -> [DoctorFinding] {
+        let census = Census(messages)
+        let delivered = census.lastDelivery.map { DoctorFact.delivered(ago: now - $0) }
+        let last =
+            census.lastDelivery.map { "last delivery \(humanDuration(now - $0)) ago" } ?? "nothing was delivered yet"
+        var findings: [DoctorFinding]
+        if let oldest = census.waiting.map(\.arrivedAt).min() {
+            findings = [self.waitingFinding(census.waiting.map(\.reason), age: now - oldest, last)]
+            findings += delivered.map { [DoctorFinding("deliveries", .pass, last, fact: $0)] } ?? []
         } else {
-            findings.append(DoctorFinding("queue", .pass, "nothing waits; \(last)"))
+            findings = [DoctorFinding("queue", .pass, "nothing waits; \(last)", fact: delivered)]
         }
-        findings[0].fact = findings[0].fact ?? delivered
-        if findings[0].fact != delivered, let delivered {
-            findings.append(DoctorFinding("deliveries", .pass, last, fact: delivered))
-        }
-        if held > 0 {
-            findings.append(
-                DoctorFinding(
-                    "held",
-                    .warn,
-                    "\(held) recipients wait for you: `hikyaku queue list`, `hikyaku queue release`"
-                )
-            )
+        if census.held > 0 {
+            let advice = "`hikyaku queue list`, `hikyaku queue release`"
+            findings.append(DoctorFinding("held", .warn, "\(census.held) recipients wait for you: \(advice)"))
         }
         return findings
+    }
+
+    private static func waitingFinding(_ reasons: [String], age: Duration, _ last: String) -> DoctorFinding {
+        let told = self.counted(reasons).joined(separator: "; ")
+        return DoctorFinding(
+            "queue",
+            age > .seconds(900) ? .warn : .pass,
+            "\(reasons.count) wait, the oldest for \(humanDuration(age)); \(last); \(told)",
+            fact: .waiting(reasons.count, oldest: age, reason: self.mostCommon(reasons))
+        )
     }
 
     /// The three most common reasons with their counts.

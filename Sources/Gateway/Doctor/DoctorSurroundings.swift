@@ -1,0 +1,98 @@
+import DNSProtocol
+import DNSResolver
+import Delivery
+import HTTPAPI
+import MailModel
+import NIOCore
+import Synchronization
+
+/// What the checks may use: the very parts that deliver.
+struct DoctorSurroundings: Sendable {
+    let configuration: GatewayConfiguration
+    let resolver: ResolverChain
+    let providers: [any Provider]
+    let group: any EventLoopGroup
+    /// Nil where there is no store yet.
+    let history: (any History)?
+    /// Ways that are left alone, in words.
+    let breakers: [(name: String, text: String)]
+    let isRunning: Bool
+    /// Nobody asked: hosts are left alone that mail does not need.
+    let isInBackground: Bool
+    /// Since when sources fail, as the background watch has seen.
+    let failingSince: [String: Timestamp]
+    /// The domain that is looked up and called.
+    let domain: String
+    let spool: String
+    /// What was delivered and what waits, at most the last thousand messages.
+    let messages: [MessageRecord]
+    let now: Timestamp
+    /// When no further question is asked.
+    let deadline: ContinuousClock.Instant
+    /// What checks hear that others need.
+    let notes = DoctorNotes()
+
+    /// The way that goes straight to exchangers, with its name; nil when there is none.
+    var direct: (name: String, settings: DirectSettings)? {
+        self.configuration.providers.lazy.compactMap { settings in
+            if case .directMX(let direct) = settings.kind { (settings.name, direct) } else { nil }
+        }.first
+    }
+
+    /// Hosts of the configured smarthosts.
+    var smarthosts: [String] {
+        self.configuration.providers.compactMap { settings in
+            if case .smarthost(let smarthost) = settings.kind { smarthost.host } else { nil }
+        }
+    }
+
+    /// Names of smarthosts and APIs that must resolve for the chain to work, with the port that is called.
+    var hosts: [(provider: String, host: String, port: Int)] {
+        self.configuration.providers.compactMap { settings in
+            switch settings.kind {
+            case .directMX: nil
+            case .smarthost(let smarthost): (settings.name, smarthost.host, smarthost.port)
+            case .sendgrid(let api), .mailgun(let api):
+                ProviderFactory.endpoint(of: settings.kind, api).map { (settings.name, $0.host, $0.port ?? 443) }
+            }
+        }
+    }
+
+    /// Domains that mail waits for, those of the most recipients first; without the one that is looked up anyway.
+    var waitingDomains: [String] {
+        var counts: [String: Int] = [:]
+        for recipient in self.messages.lazy.flatMap(\.recipients) where recipient.state == .waiting {
+            if let at = recipient.mailbox.lastIndex(of: "@") {
+                counts[recipient.mailbox[recipient.mailbox.index(after: at)...].lowercased(), default: 0] += 1
+            }
+        }
+        let others = counts.filter { $0.key != self.domain && !$0.key.hasPrefix("[") }
+        return others.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.prefix(4).map(\.key)
+    }
+
+    /// Domains in whose name mail was sent lately, the most frequent first; the configured one when there was none.
+    var senderDomains: [String] {
+        var counts: [String: Int] = [:]
+        for message in self.messages {
+            if let at = message.reversePath.lastIndex(of: "@") {
+                counts[message.reversePath[message.reversePath.index(after: at)...].lowercased(), default: 0] += 1
+            }
+        }
+        let found = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map(\.key).prefix(5)
+        return found.isEmpty ? [self.configuration.domain] : Array(found)
+    }
+}
+
+/// What one check heard and another one needs.
+final class DoctorNotes: Sendable {
+    private let heard = Mutex<Set<IPAddress>>([])
+
+    /// Addresses under which servers have seen us.
+    var ownAddresses: Set<IPAddress> {
+        self.heard.withLock { $0 }
+    }
+
+    func hear(_ address: IPAddress) {
+        self.heard.withLock { _ = $0.insert(address) }
+    }
+}
