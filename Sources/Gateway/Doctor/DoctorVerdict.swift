@@ -13,7 +13,7 @@ struct DoctorVerdict {
 
     /// One sentence without a final full stop.
     var sentence: String {
-        let troubles = self.machine + self.sources + self.ways
+        let troubles = self.troubles
         let flow = self.flow
         guard !troubles.isEmpty else {
             let hasGateway = !self.facts.contains(.noGateway)
@@ -21,6 +21,11 @@ struct DoctorVerdict {
                 "all is well: DNS answers and the ways out are open; \(hasGateway ? flow : "no gateway is running here")"
         }
         return (troubles + [flow]).joined(separator: "; ")
+    }
+
+    /// What is wrong, without what that means for mail at the moment.
+    var troubles: [String] {
+        self.machine + self.sources + self.ways
     }
 
     private var machine: [String] {

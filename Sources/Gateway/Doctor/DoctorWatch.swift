@@ -65,7 +65,11 @@ struct DoctorWatch: Sendable {
         guard let report = await self.report(options), report.hasFailure else {
             return false
         }
-        self.gateway.watchBoard.set(verdict: report.verdict)
+        // Another source in doubt, and the same trouble: that was told.
+        let troubles = DoctorVerdict(report.findings.compactMap(\.fact)).troubles
+        guard self.gateway.watchBoard.set(verdict: report.verdict, troubles: troubles) else {
+            return true
+        }
         self.logger.warning("\(printable(report.verdict))", metadata: ["more": "hikyaku doctor"])
         let text = MessageJSON.text(of: report)
         await self.commit { store throws(StoreFailure) in
@@ -93,7 +97,7 @@ struct DoctorWatch: Sendable {
         guard self.gateway.watchBoard.verdict != nil else {
             return
         }
-        self.gateway.watchBoard.set(verdict: nil)
+        self.gateway.watchBoard.clear()
         self.logger.notice("all DNS sources answer again")
         await self.commit { store throws(StoreFailure) in try await store.endDiagnoses(at: endedAt) }
     }
@@ -112,6 +116,7 @@ final class DoctorWatchBoard: Sendable {
     private struct State {
         var failingSince: [String: Timestamp] = [:]
         var verdict: String?
+        var troubles: [String] = []
     }
 
     private let state = Mutex(State())
@@ -129,7 +134,21 @@ final class DoctorWatchBoard: Sendable {
         self.state.withLock { $0.failingSince = failingSince }
     }
 
-    func set(verdict: String?) {
-        self.state.withLock { $0.verdict = verdict }
+    /// Notes a finding; false when its troubles are those that were noted before.
+    func set(verdict: String, troubles: [String]) -> Bool {
+        self.state.withLock { state in
+            defer {
+                state.verdict = verdict
+                state.troubles = troubles
+            }
+            return state.verdict == nil || state.troubles != troubles
+        }
+    }
+
+    func clear() {
+        self.state.withLock { state in
+            state.verdict = nil
+            state.troubles = []
+        }
     }
 }
