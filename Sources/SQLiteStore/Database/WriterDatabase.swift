@@ -34,15 +34,9 @@ final class WriterDatabase {
         self.logger = logger
         self.walFrames = .allocate(capacity: 1)
         self.walFrames.initialize(to: 0)
-        let queue: DatabaseQueue
-        do {
-            queue = try self.open()
-            self.queue = queue
-            try self.checkIntegrity(queue)
-        } catch let error as DatabaseError where error.resultCode == .SQLITE_CORRUPT {
-            // Where the list of tables itself is damaged, the check cannot even begin.
-            throw self.damaged(error.message)
-        }
+        let queue = try self.open()
+        self.queue = queue
+        try self.checkIntegrity(queue)
         try Schema.migrator.migrate(queue)
         try self.beginRun(queue)
     }
@@ -126,12 +120,8 @@ final class WriterDatabase {
         }
         let answer = try queue.writeWithoutTransaction { try String.fetchOne($0, sql: "PRAGMA quick_check(1)") }
         guard answer == "ok" else {
-            throw self.damaged(answer)
+            throw StoreFailure(.broken, "the database \(self.directory.database) is damaged: \(answer ?? "no answer")")
         }
-    }
-
-    private func damaged(_ why: String?) -> StoreFailure {
-        StoreFailure(.broken, "the database \(self.directory.database) is damaged: \(why ?? "no answer")")
     }
 
     /// Commits a new epoch and generation, after looking whether the last run's generation is still there.
