@@ -17,7 +17,7 @@ struct LookupMachineTests {
     ) -> LookupMachine {
         LookupMachine(
             sources: sources.map {
-                .init(witness: String($0.prefix(1)), validates: $0.hasSuffix("+"), isDoubtful: $0.hasSuffix("-"))
+                .init(witness: String($0.prefix(1)), validates: $0.contains("+"), isDoubtful: $0.hasSuffix("-"))
             },
             rule: rule
         )
@@ -178,6 +178,26 @@ struct LookupMachineTests {
             _ = known.answered(0, self.failure)
             #expect(known.answered(1, self.records) == [.finish(.answer(1))], "it was failing, or never validated")
         }
+    }
+
+    @Test("an answer that nobody validated waits for a validator that was asked, and for none that has just failed")
+    func validatorIsHeard() {
+        var machine = self.machine(["a+", "b"])
+        #expect(machine.start() == [.ask(0), .armHeadStart(0)])
+        #expect(machine.headStartElapsed(0) == [.ask(1)])
+        #expect(machine.answered(1, self.records).isEmpty)
+        #expect(machine.answered(0, self.records, isAuthenticated: true) == [.finish(.answer(0))])
+
+        machine = self.machine(["a+", "b"])
+        _ = machine.start()
+        _ = machine.headStartElapsed(0)
+        _ = machine.answered(1, self.records)
+        #expect(machine.deadlineReached() == [.finish(.answer(1))])
+
+        machine = self.machine(["a+-", "b"])
+        _ = machine.start()
+        _ = machine.headStartElapsed(0)
+        #expect(machine.answered(1, self.records) == [.finish(.answer(1))])
     }
 
     @Test("who says that validation failed is believed, unless somebody who validates vouches for the answer")

@@ -27,6 +27,10 @@ extension LookupMachine {
         if self.isVouched(candidate) {
             return self.finish(.answer(candidate))
         }
+        if self.isValidatorAsked {
+            // Whoever answers faster than a validator must not be able to switch DANE off (RFC 7672 §2.1).
+            return []
+        }
         if self.isCalledBogus {
             let actions = self.askOtherWitnesses()
             return actions.isEmpty && !self.isAnyoneAsked ? self.finish(.bogus) : actions
@@ -90,6 +94,13 @@ extension LookupMachine {
 
     var isAnyoneAsked: Bool {
         self.progress.contains(where: \.isAsked)
+    }
+
+    /// A source that has validated answers before, and has not just failed, is still to be heard.
+    private var isValidatorAsked: Bool {
+        self.sources.indices.contains {
+            self.progress[$0].isAsked && self.sources[$0].validates && !self.sources[$0].isDoubtful
+        }
     }
 }
 
