@@ -47,6 +47,35 @@ struct HistoryTests {
         await store.close()
     }
 
+    @Test("keeps every word of an attempt, whatever a server wrote")
+    func everyWord() async throws {
+        let store = try self.fixture.open()
+        try await store.enqueue(SampleQueue.new(1))
+        var result = SampleQueue.failed(SampleQueue.start(1, of: 1), state: .active)
+        let hostile = "\"}],\\ \u{1}\u{1f}\u{7f}\t\r\n\u{2028} 確認 \u{1F4E8}"
+        var evidence = AttemptEvidence(remoteHost: hostile, remoteAddress: "[2001:db8::1]:25")
+        evidence.tls = hostile
+        evidence.authentication = "PLAIN"
+        evidence.reusedConnection = true
+        evidence.resolution = [hostile, "", "MX shop.test: 127.0.0.11 REFUSED 1 ms"]
+        evidence.abandonedHosts = [hostile]
+        evidence.timings = [.init(stage: .resolve, milliseconds: 0), .init(stage: .commit, milliseconds: .max)]
+        evidence.headerRewritten = true
+        result.report.evidence = evidence
+        result.report.outcomes = result.report.outcomes.mapValues { outcome in
+            var failure = outcome.failure
+            failure?.text = hostile
+            return failure.map { .failed($0) } ?? outcome
+        }
+        try await store.finish(result)
+        let attempt = try #require(try await store.message(SampleQueue.id(1))?.attempts.first)
+        #expect(attempt.evidence == evidence)
+        #expect(attempt.outcomes.map(\.text) == [hostile])
+        let failure = result.report.outcomes.values.first?.failure
+        #expect(attempt.outcomes.map(\.reason) == [failure?.reason])
+        #expect(attempt.outcomes.map(\.scope) == [failure?.scope])
+    }
+
     @Test("finds messages by Message-ID with and without brackets, and by recipient in any case")
     func matching() async throws {
         let store = try self.fixture.open()

@@ -10,8 +10,8 @@ struct StoredAttempt: Sendable {
 
     init(_ result: AttemptResult) {
         let outcomes = result.report.outcomes.sorted { $0.key < $1.key }
-        self.outcomes = json(outcomes.map { StoredOutcome($0.key, $0.value) })
-        self.evidence = json(result.report.evidence)
+        self.outcomes = Self.text(of: outcomes.map { StoredOutcome($0.key, $0.value) })
+        self.evidence = Self.text(of: result.report.evidence)
         self.providerMessageID =
             outcomes.lazy.compactMap { _, outcome in
                 switch outcome {
@@ -31,7 +31,7 @@ struct StoredAttempt: Sendable {
             text: "the gateway stopped while the attempt ran; whether it was delivered is unknown",
             reason: .interrupted
         )
-        return json(recipients.map { StoredOutcome($0, .failed(failure)) })
+        return Self.text(of: recipients.map { StoredOutcome($0, .failed(failure)) })
     }
 
     static func outcomes(_ text: String) -> [AttemptRecord.RecipientOutcome] {
@@ -44,8 +44,57 @@ struct StoredAttempt: Sendable {
     }
 }
 
+// MARK: - Writing
+
+extension StoredAttempt {
+    private static func text(of outcomes: [StoredOutcome]) -> String {
+        var writer = JSONWriter()
+        writer.array(outcomes) { $1.write(to: &$0) }
+        return writer.text
+    }
+
+    private static func text(of evidence: AttemptEvidence) -> String {
+        var writer = JSONWriter()
+        writer.object { writer in
+            writer.member("remoteHost", evidence.remoteHost)
+            writer.member("remoteAddress", evidence.remoteAddress)
+            writer.member("tls", evidence.tls)
+            writer.member("authentication", evidence.authentication)
+            writer.member("reusedConnection", evidence.reusedConnection)
+            writer.member("resolution", evidence.resolution)
+            writer.member("abandonedHosts", evidence.abandonedHosts)
+            writer.key("timings")
+            writer.array(evidence.timings) { writer, timing in
+                writer.object { writer in
+                    writer.member("stage", timing.stage.rawValue)
+                    writer.member("milliseconds", timing.milliseconds)
+                }
+            }
+            writer.member("headerRewritten", evidence.headerRewritten)
+        }
+        return writer.text
+    }
+}
+
+extension StoredOutcome {
+    fileprivate func write(to writer: inout JSONWriter) {
+        writer.object { writer in
+            writer.member("recipient", Int64(self.recipient))
+            writer.member("delivered", self.delivered)
+            writer.member("text", self.text)
+            writer.member("status", self.status)
+            writer.member("persistence", self.persistence)
+            writer.member("scope", self.scope)
+            writer.member("stage", self.stage)
+            writer.member("reason", self.reason)
+        }
+    }
+}
+
+// MARK: - Reading
+
 /// One element of `attempts.outcomes`.
-private struct StoredOutcome: Codable {
+private struct StoredOutcome: Decodable {
     var recipient: Int
     var delivered: Bool
     var text: String
@@ -85,14 +134,6 @@ private struct StoredOutcome: Codable {
             reason: self.reason.flatMap(Failure.Reason.init(rawValue:))
         )
     }
-}
-
-private func json(_ value: some Encodable) -> String {
-    // Strings, numbers and booleans only: the encoder has nothing to refuse.
-    guard let data = try? JSONEncoder().encode(value) else {
-        return ""
-    }
-    return String(decoding: data, as: UTF8.self)
 }
 
 private func parsed<Value: Decodable>(_ text: String, as type: Value.Type) -> Value? {

@@ -1,0 +1,104 @@
+/// Writes JSON member by member, for rows that are written with every attempt.
+///
+/// `JSONEncoder` boxes every value and looks up its type; that was a twentieth of all work for a message.
+struct JSONWriter {
+    private var octets: [UInt8] = []
+    private var needsComma = false
+
+    /// What was written, as text.
+    var text: String {
+        String(decoding: self.octets, as: UTF8.self)
+    }
+
+    mutating func object(_ members: (inout JSONWriter) -> Void) {
+        self.enclosed(by: "{", "}", members)
+    }
+
+    mutating func array<Element>(_ elements: [Element], _ write: (inout JSONWriter, Element) -> Void) {
+        self.enclosed(by: "[", "]") { writer in
+            for element in elements {
+                write(&writer, element)
+            }
+        }
+    }
+
+    mutating func string(_ text: String) {
+        self.separate()
+        self.octets.append(UInt8(ascii: "\""))
+        for octet in text.utf8 {
+            switch octet {
+            case UInt8(ascii: "\""), UInt8(ascii: "\\"):
+                self.octets.append(UInt8(ascii: "\\"))
+                self.octets.append(octet)
+            case 0..<0x20:
+                self.octets.append(contentsOf: "\\u00".utf8)
+                self.octets.append(hexadecimalDigit(octet >> 4))
+                self.octets.append(hexadecimalDigit(octet & 0xF))
+            default:
+                self.octets.append(octet)
+            }
+        }
+        self.octets.append(UInt8(ascii: "\""))
+        self.needsComma = true
+    }
+
+    /// A member of an object whose value the caller writes next.
+    mutating func key(_ name: String) {
+        self.string(name)
+        self.octets.append(UInt8(ascii: ":"))
+        self.needsComma = false
+    }
+
+    /// Leaves out a member without a value.
+    mutating func member(_ name: String, _ value: String?) {
+        guard let value else {
+            return
+        }
+        self.key(name)
+        self.string(value)
+    }
+
+    mutating func member(_ name: String, _ value: Int64) {
+        self.key(name)
+        self.word(String(value))
+    }
+
+    mutating func member(_ name: String, _ value: Bool) {
+        self.key(name)
+        self.word(value ? "true" : "false")
+    }
+
+    mutating func member(_ name: String, _ values: [String]) {
+        self.key(name)
+        self.array(values) { $0.string($1) }
+    }
+
+    private mutating func word(_ word: String) {
+        self.separate()
+        self.octets.append(contentsOf: word.utf8)
+        self.needsComma = true
+    }
+
+    private mutating func enclosed(
+        by opening: Unicode.Scalar,
+        _ closing: Unicode.Scalar,
+        _ body: (inout JSONWriter) -> Void
+    ) {
+        self.separate()
+        self.octets.append(UInt8(ascii: opening))
+        self.needsComma = false
+        body(&self)
+        self.octets.append(UInt8(ascii: closing))
+        self.needsComma = true
+    }
+
+    private mutating func separate() {
+        if self.needsComma {
+            self.octets.append(UInt8(ascii: ","))
+        }
+    }
+}
+
+private func hexadecimalDigit(_ value: UInt8) -> UInt8 {
+    value < 10 ? UInt8(ascii: "0") + value : UInt8(ascii: "a") + value - 10
+}
