@@ -81,23 +81,7 @@ struct NameServers {
         switch kind {
         case .nsd:
             try self.write(Self.zone, to: "shop.test.zone")
-            text = """
-                server:
-                  ip-address: 127.0.0.1@\(port)
-                  zonesdir: "\(path)"
-                  database: ""
-                  username: ""
-                  chroot: ""
-                  pidfile: "\(path)/nsd.pid"
-                  xfrdfile: "\(path)/xfrd.state"
-                  zonelistfile: "\(path)/zone.list"
-                  server-count: 1
-                remote-control:
-                  control-enable: no
-                zone:
-                  name: shop.test
-                  zonefile: shop.test.zone
-                """
+            text = NSDConfiguration.text(port: port, folder: path, zones: [("shop.test", "shop.test.zone")])
             arguments = ["-d", "-c", "\(path)/nsd.conf"]
         case .unbound:
             text = """

@@ -160,21 +160,7 @@ extension SignedNameServers {
         let path = folder.path
         let port = { (name: String) in ports[name] ?? 0 }
         let texts = [
-            "nsd.conf": """
-            server:
-              ip-address: 127.0.0.1@\(port("nsd"))
-              zonesdir: "\(path)"
-              database: ""
-              username: ""
-              chroot: ""
-              pidfile: "\(path)/nsd.pid"
-              xfrdfile: "\(path)/xfrd.state"
-              zonelistfile: "\(path)/zone.list"
-              server-count: 1
-            remote-control:
-              control-enable: no
-            \(self.zones.map { "zone:\n  name: \($0)\n  zonefile: \($0)" }.joined(separator: "\n"))
-            """,
+            "nsd.conf": NSDConfiguration.text(port: port("nsd"), folder: path, zones: self.zones.map { ($0, $0) }),
             "unbound.conf": """
             server:
               interface: 127.0.0.1@\(port("unbound"))

@@ -160,27 +160,8 @@ struct SignedZones {
     }
 
     private var nsd: String {
-        let path = self.folder.path
-        return """
-            server:
-              ip-address: 127.0.0.1@\(self.nsdPort)
-              zonesdir: "\(path)"
-              database: ""
-              username: ""
-              chroot: ""
-              pidfile: "\(path)/nsd.pid"
-              xfrdfile: "\(path)/xfrd.state"
-              zonelistfile: "\(path)/zone.list"
-              server-count: 1
-            remote-control:
-              control-enable: no
-            zone:
-              name: test
-              zonefile: test.signed
-            zone:
-              name: plain
-              zonefile: plain
-            """
+        let zones = [(name: "test", file: "test.signed"), (name: "plain", file: "plain")]
+        return NSDConfiguration.text(port: self.nsdPort, folder: self.folder.path, zones: zones)
     }
 
     private var unbound: String {
