@@ -45,7 +45,7 @@ test: debug ## install what is missing, build, and run all tests
 fuzz: toolchain ## fuzz the DNS codec and the lookup machine for a while (FUZZ_SECONDS=600)
 	@Tests/Fuzz/run $(FUZZ_SECONDS)
 
-bench: build ## compare with Postfix, side by side (needs the bench of the workshop: BENCH=path)
+bench: build ## compare with Postfix, side by side (BENCH=path says where the comparison lives)
 	@[ -x $(BENCH)/bench.py ] || { echo "There is no bench at $(BENCH); say where with BENCH=path" >&2; exit 1; }
 	HIKYAKU_BIN=$(CURDIR)/.build/release/hikyaku $(BENCH)/bench.py run --extra $(CURDIR)/Tests/Benchmarks/hikyaku.peer \
 	  --peers hikyaku,postfix-tuned --parts tp,lat --rounds 3 --secs 2 --out .build/bench.jsonl
