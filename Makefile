@@ -38,7 +38,7 @@ test: debug ## install what is missing, build, and run all tests
 	@# One after the other: hundreds at a time on two cores make each other late, which timeouts then call a failure.
 	swift test --skip-build --no-parallel
 	@# Long enough to notice a harness that no longer compiles, and a bug that every input meets.
-	Tests/Fuzz/run 5
+	Tests/Fuzz/run 5 -verbosity=0
 	HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" Tests/Crash/run.py --rounds 10
 	HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" python3 Tests/TakeOver/run.py
 	HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" python3 Tests/Doctor/run.py
