@@ -84,25 +84,13 @@ extension ResolverChain {
                 bytes = try await StreamExchange(group: self.client.group, server: server).ask(query, timeout: timeout)
             }
         } catch {
-            return .failure(error.words)
+            return .failure(error.text)
         }
         // What cannot be decoded is told as such.
         guard let message = try? MessageDecoder.decode(bytes), message.id == id else {
             return .failure("garbage")
         }
         return .answer(message.code, isTruncated: message.isTruncated)
-    }
-}
-
-extension TransportFailure {
-    fileprivate var words: String {
-        switch self {
-        case .timeout: "no answer"
-        case .portClosed: "port closed"
-        case .connectionLost: "connection lost"
-        case .unreachable(let text): text
-        default: "\(self)"
-        }
     }
 }
 

@@ -43,15 +43,7 @@ struct DatagramExchange {
             timer.cancel()
             channel.close(promise: nil)
         }
-        do {
-            return try await withTaskCancellationHandler {
-                try await promise.futureResult.get()
-            } onCancel: {
-                promise.fail(TransportFailure.timeout)
-            }
-        } catch {
-            throw TransportFailure(error)
-        }
+        return try await promise.answer()
     }
 }
 

@@ -58,15 +58,7 @@ final class EncryptedServer: Sendable {
         self.loop.execute { self.submit(Inquiry(query: query, promise: promise), connectTimeout: limit) }
         let timer = self.loop.scheduleTask(in: limit) { promise.fail(TransportFailure.timeout) }
         defer { timer.cancel() }
-        do {
-            return try await withTaskCancellationHandler {
-                try await promise.futureResult.get()
-            } onCancel: {
-                promise.fail(TransportFailure.timeout)
-            }
-        } catch {
-            throw TransportFailure(error)
-        }
+        return try await promise.answer()
     }
 
     func close() {

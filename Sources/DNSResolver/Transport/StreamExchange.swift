@@ -35,15 +35,7 @@ struct StreamExchange {
         frame.writeInteger(UInt16(clamping: query.count))
         frame.writeBytes(query)
         channel.writeAndFlush(frame).whenFailure { promise.fail(TransportFailure($0)) }
-        do {
-            return try await withTaskCancellationHandler {
-                try await promise.futureResult.get()
-            } onCancel: {
-                promise.fail(TransportFailure.timeout)
-            }
-        } catch {
-            throw TransportFailure(error)
-        }
+        return try await promise.answer()
     }
 }
 

@@ -33,13 +33,29 @@ enum TransportFailure: Error, Hashable, Sendable {
         return .transport("\(reason), \(transport): \(self.text)")
     }
 
-    private var text: String {
+    /// The words for observations.
+    var text: String {
         switch self {
         case .timeout: "no answer"
         case .portClosed: "port closed"
         case .connectionLost: "connection lost"
         case .busy: "too many questions at a time"
         case .unreachable(let text), .handshake(let text), .https(let text): text
+        }
+    }
+}
+
+extension EventLoopPromise<[UInt8]> {
+    /// Waits for the answer that the promise is about; nobody waits any longer once the task is cancelled.
+    func answer() async throws(TransportFailure) -> [UInt8] {
+        do {
+            return try await withTaskCancellationHandler {
+                try await self.futureResult.get()
+            } onCancel: {
+                self.fail(TransportFailure.timeout)
+            }
+        } catch {
+            throw TransportFailure(error)
         }
     }
 }
