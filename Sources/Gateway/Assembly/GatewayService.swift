@@ -49,12 +49,10 @@ package final class GatewayService: Sendable {
         self.store = try MessageStore.open(stored, logger: logger.labelled("store"))
         self.http = Self.httpClient(configuration, logger: logger.labelled("http"))
         self.client = SMTPClient(group: self.group, logger: logger.labelled("smtp-client"))
-        self.resolver = ResolverChain(
-            configuration: ResolverFactory.configuration(configuration.dns),
-            group: self.group,
-            https: ResolverFactory.transport(over: self.http),
+        self.resolver = ResolverFactory.chain(
+            configuration.dns,
+            http: self.http,
             archive: self.store,
-            wallTime: { .now },
             logger: logger.labelled("dns")
         )
         let factory = ProviderFactory(
@@ -287,7 +285,7 @@ extension GatewayService {
     }
 
     /// The addresses of DNS over HTTPS sources: the operator wrote them down, so they may be connected to wherever they are.
-    static func networksOfSources(_ settings: DNSSettings) -> [CIDRBlock] {
+    private static func networksOfSources(_ settings: DNSSettings) -> [CIDRBlock] {
         settings.sources.compactMap { source in
             guard case .https(_, let address, _, _) = source else {
                 return nil

@@ -10,7 +10,7 @@ import struct NIOCore.ByteBuffer
 
 /// Builds the resolver chain; DNS over HTTPS goes through the same transport as the APIs.
 enum ResolverFactory {
-    static func configuration(_ settings: DNSSettings) -> ResolverConfiguration {
+    private static func configuration(_ settings: DNSSettings) -> ResolverConfiguration {
         ResolverConfiguration(
             sources: settings.sources,
             resolvConfPath: settings.resolvConf,
@@ -27,13 +27,30 @@ enum ResolverFactory {
         )
     }
 
+    /// The chain that asks by HTTPS through a client of the gateway's.
+    static func chain(
+        _ settings: DNSSettings,
+        http: any HTTPClient,
+        archive: (any AnswerArchive)?,
+        logger: Logger
+    ) -> ResolverChain {
+        ResolverChain(
+            configuration: self.configuration(settings),
+            group: MultiThreadedEventLoopGroup.singleton,
+            https: self.transport(over: http),
+            archive: archive,
+            wallTime: { .now },
+            logger: logger
+        )
+    }
+
     /// Certificates that are trusted beside the system's, as other programs are told of them, too.
     static var trustRootsFile: String? {
         let environment = SystemEnvironment.current
         return environment["SSL_CERT_FILE"] ?? environment["CURL_CA_BUNDLE"]
     }
 
-    static func transport(over client: any HTTPClient) -> DNSOverHTTPSTransport {
+    private static func transport(over client: any HTTPClient) -> DNSOverHTTPSTransport {
         { request in
             let message = HTTPRequest(
                 method: .post,

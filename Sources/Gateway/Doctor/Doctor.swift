@@ -26,14 +26,7 @@ package enum Doctor {
         let logger = Logger(label: "doctor") { _ in SwiftLogNoOpLogHandler() }
         let http = GatewayService.httpClient(configuration, logger: logger)
         let client = SMTPClient(group: MultiThreadedEventLoopGroup.singleton, logger: logger)
-        let resolver = ResolverChain(
-            configuration: ResolverFactory.configuration(configuration.dns),
-            group: MultiThreadedEventLoopGroup.singleton,
-            https: ResolverFactory.transport(over: http),
-            archive: nil,
-            wallTime: { .now },
-            logger: logger
-        )
+        let resolver = ResolverFactory.chain(configuration.dns, http: http, archive: nil, logger: logger)
         let factory = ProviderFactory(
             hostname: configuration.hostname,
             ownAddresses: ResolverFactory.ownAddresses(),

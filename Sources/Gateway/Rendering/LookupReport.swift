@@ -15,18 +15,8 @@ extension SourceReport {
         _ configuration: GatewayConfiguration
     ) async -> [SourceReport] {
         let logger = Logger(label: "dns") { _ in SwiftLogNoOpLogHandler() }
-        let http = CurlClient(
-            configuration: .init(allowedNetworks: GatewayService.networksOfSources(configuration.dns)),
-            logger: logger
-        )
-        let resolver = ResolverChain(
-            configuration: ResolverFactory.configuration(configuration.dns),
-            group: MultiThreadedEventLoopGroup.singleton,
-            https: ResolverFactory.transport(over: http),
-            archive: nil,
-            wallTime: { .now },
-            logger: logger
-        )
+        let http = GatewayService.httpClient(configuration, logger: logger)
+        let resolver = ResolverFactory.chain(configuration.dns, http: http, archive: nil, logger: logger)
         let reports = await resolver.inspect(domain, types: types)
         http.shutDown()
         return reports
