@@ -225,20 +225,23 @@ extension QueueManager {
         _ = await self.record(result)
     }
 
-    /// Writes the result, again and again while the store fails; false when the process is ending before it could.
+    /// Writes the result of an attempt; false when it was not written.
+    ///
+    /// Then its message was deleted, or the process is ending: the next start finds the attempt begun and without an end, and
+    /// treats it so.
     func record(_ result: AttemptResult) async -> Bool {
+        await self.persist { store throws(StoreFailure) in try await store.finish(result) }
+    }
+
+    /// Writes to the store, again and again while that fails; false when its message was deleted or the task cancelled.
+    func persist(_ write: (any Store) async throws(StoreFailure) -> Void) async -> Bool {
         while true {
-            do {
-                try await self.store.finish(result)
+            do throws(StoreFailure) {
+                try await write(self.store)
                 return true
             } catch {
                 self.events.storeTrouble(error)
-                guard error.kind != .missing else {
-                    // Deleted meanwhile: there is nothing to write the outcome to.
-                    return false
-                }
-                guard (try? await self.clock.sleep(for: .seconds(1))) != nil else {
-                    // Cancelled: the next start finds the attempt begun and without an end, and treats it so.
+                guard error.kind != .missing, (try? await self.clock.sleep(for: .seconds(1))) != nil else {
                     return false
                 }
             }

@@ -43,11 +43,24 @@ extension QueueManager {
         }
     }
 
+    /// Turns recipients of a new round into work for which there is room, and those who must wait; the lock is held.
+    func assignWhatFits(
+        _ message: QueuedMessage,
+        _ recipients: [Recipient],
+        isBegun: Bool,
+        at now: Timestamp,
+        _ state: inout State
+    ) -> ([Work], Unassigned) {
+        let (works, rest) = self.assign(message, recipients, .init(), isBegun: isBegun, at: now, &state)
+        let (admitted, crowded) = self.admit(works, at: now, &state)
+        return (admitted, rest.joined(with: crowded))
+    }
+
     /// Divides work into what there is room for and what must wait in the store; the lock is held.
     ///
     /// A lane may fill as much of the memory as is left free beside it, so that one backlog takes half of it, two a third
     /// each, and a destination without any always finds room.
-    func admit(_ works: [Work], at now: Timestamp, _ state: inout State) -> ([Work], Unassigned) {
+    private func admit(_ works: [Work], at now: Timestamp, _ state: inout State) -> ([Work], Unassigned) {
         let free = self.configuration.capacity - state.ready.waitingCount - state.ready.runningCount
         var admitted: [Work] = []
         var crowded = Unassigned(recipients: [], until: nil)

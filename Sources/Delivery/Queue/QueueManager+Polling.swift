@@ -71,10 +71,8 @@ extension QueueManager {
             }
         }
         let wanted = recipients.filter { recipient in !doubtful.contains { $0.number == recipient.number } }
-        let (works, rest) = self.state.withLock { state in
-            let (works, rest) = self.assign(leased.message, wanted, .init(), isBegun: false, at: now, &state)
-            let (admitted, crowded) = self.admit(works, at: now, &state)
-            return (admitted, rest.joined(with: crowded))
+        let (works, rest) = self.state.withLock {
+            self.assignWhatFits(leased.message, wanted, isBegun: false, at: now, &$0)
         }
         self.submit(works)
         if !rest.recipients.isEmpty, now >= leased.message.expiresAt {
@@ -97,16 +95,8 @@ extension QueueManager {
 
     /// Tries until the store takes it: what stays leased would wait for the next start.
     private func giveBack(_ id: QueueID, _ recipients: [Recipient], dueAt: Timestamp) async {
-        while true {
-            do {
-                try await self.store.release(id, recipients: recipients.map(\.number), dueAt: dueAt)
-                return
-            } catch {
-                self.events.storeTrouble(error)
-                guard error.kind != .missing, (try? await self.clock.sleep(for: .seconds(1))) != nil else {
-                    return
-                }
-            }
+        _ = await self.persist { store throws(StoreFailure) in
+            try await store.release(id, recipients: recipients.map(\.number), dueAt: dueAt)
         }
     }
 

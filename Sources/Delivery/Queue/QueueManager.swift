@@ -169,10 +169,8 @@ extension QueueManager {
             else {
                 return FreshPlan(works: [], dueAt: now)
             }
-            let (works, rest) = self.assign(message, recipients, .init(), isBegun: true, at: now, &state)
-            let (admitted, crowded) = self.admit(works, at: now, &state)
-            let waits = [rest.until, crowded.until].compactMap(\.self)
-            return FreshPlan(works: admitted, dueAt: waits.min() ?? now)
+            let (works, rest) = self.assignWhatFits(message, recipients, isBegun: true, at: now, &state)
+            return FreshPlan(works: works, dueAt: rest.until ?? now)
         }
     }
 

@@ -114,9 +114,11 @@ package struct ReadyQueue<Element: Sendable>: Sendable {
     }
 
     package mutating func append(_ element: Element, to lane: Lane) {
-        let pace = self.pace(of: lane)
-        self.lanes[lane, default: LaneState(pace: pace)].waiting.append(element)
-        self.paces[lane] = nil
+        if self.lanes[lane] == nil {
+            self.lanes[lane] = LaneState(pace: self.pace(of: lane))
+            self.paces[lane] = nil
+        }
+        self.lanes[lane]?.waiting.append(element)
         self.waitingCount += 1
         self.list(lane)
     }
