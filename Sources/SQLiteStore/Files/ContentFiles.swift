@@ -39,6 +39,13 @@ package struct ContentFiles: Sendable {
         }
     }
 
+    /// Removes the file of a message that was not committed, if its content is one.
+    func discard(_ message: QueuedMessage) {
+        if case .file = message.content.storage {
+            self.remove(message.id)
+        }
+    }
+
     /// Removes the file of a message; one that is not there is no error.
     func remove(_ id: QueueID) {
         unlink(self.directory.contentFile(of: id))

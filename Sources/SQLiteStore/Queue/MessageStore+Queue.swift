@@ -14,9 +14,7 @@ extension MessageStore: Store {
                     return { completion(.success(())) }
                 },
                 fail: { failure in
-                    if case .file = message.message.content.storage {
-                        files.remove(message.message.id)
-                    }
+                    files.discard(message.message)
                     completion(.failure(failure))
                 }
             )

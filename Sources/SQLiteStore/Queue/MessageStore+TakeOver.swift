@@ -31,18 +31,12 @@ extension MessageStore {
                 return id
             }
         } catch {
-            self.removeFile(of: message)
+            files.discard(message.message)
             throw error
         }
         if known != id {
-            self.removeFile(of: message)
+            files.discard(message.message)
         }
         return known
-    }
-
-    private func removeFile(of message: NewMessage) {
-        if case .file = message.message.content.storage {
-            self.contentFiles.remove(message.message.id)
-        }
     }
 }
