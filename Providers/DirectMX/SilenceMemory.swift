@@ -23,11 +23,11 @@ final class SilenceMemory: Sendable {
             var usable: [IPAddress] = []
             var passed: [(IPAddress, Reachability.Advice)] = []
             for address in addresses where usable.count < limit {
-                switch state.advice(on: address, at: now) {
-                case .usable: usable.append(address)
-                case .silent(let ago): passed.append((address, .silent(ago: ago)))
-                case .familyIsDead(let since, let retryAfter):
-                    passed.append((address, .familyIsDead(since: since, retryAfter: retryAfter)))
+                let advice = state.advice(on: address, at: now)
+                if advice == .usable {
+                    usable.append(address)
+                } else {
+                    passed.append((address, advice))
                 }
             }
             return (usable, passed)

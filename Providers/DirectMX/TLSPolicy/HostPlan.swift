@@ -77,20 +77,15 @@ struct HostFacts: Sendable {
         case (.enforce, false):
             return .refuse(self.unnamed, .validationFailure, .sts)
         case (.testing, false):
-            return self.wish == .protected ? self.plain : .use(self.tested(plan, first: .opportunistic))
+            // Sent all the same; the policy stands in the plan for the report that tells of it.
+            plan.tls = .opportunistic
+            return self.wish == .protected ? self.plain : .use(plan)
         case (.enforce, true):
             return .use(plan)
         case (.testing, true):
             plan.fallback = self.wish == .protected ? nil : .opportunistic
             return .use(plan)
         }
-    }
-
-    /// A plan for a host that a tested policy does not name; `policyText` tells the report.
-    private func tested(_ plan: HostPlan, first tls: TLSPolicy) -> HostPlan {
-        var plan = plan
-        plan.tls = tls
-        return plan
     }
 
     /// No policy of the domain applies.

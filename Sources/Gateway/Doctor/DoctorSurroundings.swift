@@ -62,8 +62,8 @@ struct DoctorSurroundings: Sendable {
     var waitingDomains: [String] {
         var counts: [String: Int] = [:]
         for recipient in self.messages.lazy.flatMap(\.recipients) where recipient.state == .waiting {
-            if let at = recipient.mailbox.lastIndex(of: "@") {
-                counts[recipient.mailbox[recipient.mailbox.index(after: at)...].lowercased(), default: 0] += 1
+            if let domain = mailDomain(of: recipient.mailbox) {
+                counts[domain, default: 0] += 1
             }
         }
         let others = counts.filter { $0.key != self.domain && !$0.key.hasPrefix("[") }
@@ -74,13 +74,18 @@ struct DoctorSurroundings: Sendable {
     var senderDomains: [String] {
         var counts: [String: Int] = [:]
         for message in self.messages {
-            if let at = message.reversePath.lastIndex(of: "@") {
-                counts[message.reversePath[message.reversePath.index(after: at)...].lowercased(), default: 0] += 1
+            if let domain = mailDomain(of: message.reversePath) {
+                counts[domain, default: 0] += 1
             }
         }
         let found = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map(\.key).prefix(5)
         return found.isEmpty ? [self.configuration.domain] : Array(found)
     }
+}
+
+/// What stands after the last `@`, in lower case; nil when there is none.
+private func mailDomain(of mailbox: String) -> String? {
+    mailbox.lastIndex(of: "@").map { mailbox[mailbox.index(after: $0)...].lowercased() }
 }
 
 /// What one check heard and another one needs.
