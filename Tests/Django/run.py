@@ -19,6 +19,7 @@ import tempfile
 import time
 
 sys.dont_write_bytecode = True
+from checks import check, failures
 from fake_dns import FakeDNS
 from gateway import BINARY, HERE, Gateway, free_port
 from loopback import RecordingExchanger, Tee
@@ -28,15 +29,6 @@ PROJECT = os.path.join(HERE, "project")
 DOMAINS = {"shop.test", "other.test"}
 PATIENCE = 30      # seconds until a check gives up; a good run waits for nothing
 PROMISE = 5        # seconds from submission to delivery that are promised with a broken resolver
-
-failures = []
-
-
-def check(truth, what, otherwise=""):
-    print(("ok    " if truth else "FAIL  ") + what + (f": {otherwise}" if otherwise and not truth else ""), flush=True)
-    if not truth:
-        failures.append(what)
-    return truth
 
 
 # Django

@@ -19,6 +19,7 @@ import time
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.realpath(__file__))
 sys.path.insert(0, os.path.join(HERE, "../Django"))
+from checks import check, failures
 from gateway import Gateway
 from loopback import RecordingExchanger
 
@@ -44,14 +45,6 @@ _dmarc.app.test. IN TXT "v=DMARC1; p=reject; rua=mailto:d@app.test"
 bad.test. IN TXT "v=spf1 ip4:198.51.100.1 -all"
 _dmarc.bad.test. IN TXT "v=DMARC1; p=none; sp=reject"
 """
-failures = []
-
-
-def check(truth, what, otherwise=""):
-    print(("ok    " if truth else "FAIL  ") + what + (f":\n{otherwise}" if otherwise and not truth else ""), flush=True)
-    if not truth:
-        failures.append(what)
-    return truth
 
 
 def run(*command):

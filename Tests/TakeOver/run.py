@@ -23,20 +23,13 @@ import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.realpath(__file__)), "../Django"))
+from checks import check, failures
 from fake_dns import FakeDNS
 from gateway import BINARY, Gateway, free_port
 from loopback import RecordingExchanger
 
 PATIENCE = 45
 DOMAINS = {"shop.test", "other.test"}
-failures = []
-
-
-def check(truth, what, otherwise=""):
-    print(("ok    " if truth else "FAIL  ") + what + (f": {otherwise}" if otherwise and not truth else ""), flush=True)
-    if not truth:
-        failures.append(what)
-    return truth
 
 
 class Postfix:

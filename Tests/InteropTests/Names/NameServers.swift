@@ -84,26 +84,13 @@ struct NameServers {
             text = NSDConfiguration.text(port: port, folder: path, zones: [("shop.test", "shop.test.zone")])
             arguments = ["-d", "-c", "\(path)/nsd.conf"]
         case .unbound:
-            text = """
-                server:
-                  interface: 127.0.0.1@\(port)
-                  access-control: 127.0.0.0/8 allow
-                  do-daemonize: no
-                  do-not-query-localhost: no
-                  username: ""
-                  chroot: ""
-                  directory: "\(path)"
-                  pidfile: "\(path)/unbound.pid"
-                  use-syslog: no
-                  module-config: iterator
-                  local-zone: "test." nodefault
-                  domain-insecure: "test"
-                remote-control:
-                  control-enable: no
-                stub-zone:
-                  name: shop.test
-                  stub-addr: 127.0.0.1@\(authority)
-                """
+            text = UnboundConfiguration.text(
+                ports: [port],
+                folder: path,
+                server: ["module-config: iterator", "domain-insecure: \"test\""],
+                zones: ["shop.test"],
+                authority: authority
+            )
             arguments = ["-d", "-c", "\(path)/unbound.conf"]
         case .dnsmasq:
             text = """

@@ -161,34 +161,18 @@ extension SignedNameServers {
         let port = { (name: String) in ports[name] ?? 0 }
         let texts = [
             "nsd.conf": NSDConfiguration.text(port: port("nsd"), folder: path, zones: self.zones.map { ($0, $0) }),
-            "unbound.conf": """
-            server:
-              interface: 127.0.0.1@\(port("unbound"))
-              interface: 127.0.0.1@\(port("tls"))
-              interface: 127.0.0.1@\(port("https"))
-              tls-port: \(port("tls"))
-              https-port: \(port("https"))
-              tls-service-key: "\(path)/key.pem"
-              tls-service-pem: "\(path)/certificate.pem"
-              access-control: 127.0.0.0/8 allow
-              do-daemonize: no
-              do-not-query-localhost: no
-              username: ""
-              chroot: ""
-              directory: "\(path)"
-              pidfile: "\(path)/unbound.pid"
-              use-syslog: no
-              ede: \(givesReasons ? "yes" : "no")
-              module-config: "validator iterator"
-              local-zone: "test." nodefault
-            \(self.zones.filter { $0 != "plain.test" }.map { "  trust-anchor-file: \"\(path)/\($0).anchor\"" }
-                .joined(separator: "\n"))
-              domain-insecure: "plain.test"
-            remote-control:
-              control-enable: no
-            \(self.zones.map { "stub-zone:\n  name: \($0)\n  stub-addr: 127.0.0.1@\(port("nsd"))" }
-                .joined(separator: "\n"))
-            """,
+            "unbound.conf": UnboundConfiguration.text(
+                ports: ["unbound", "tls", "https"].map(port),
+                folder: path,
+                server: [
+                    "tls-port: \(port("tls"))", "https-port: \(port("https"))", "tls-service-key: \"\(path)/key.pem\"",
+                    "tls-service-pem: \"\(path)/certificate.pem\"", "ede: \(givesReasons ? "yes" : "no")",
+                    "module-config: \"validator iterator\"", "domain-insecure: \"plain.test\"",
+                ]
+                    + self.zones.filter { $0 != "plain.test" }.map { "trust-anchor-file: \"\(path)/\($0).anchor\"" },
+                zones: self.zones,
+                authority: port("nsd")
+            ),
             "dnsmasq.conf": """
             port=\(port("dnsmasq"))
             listen-address=127.0.0.1

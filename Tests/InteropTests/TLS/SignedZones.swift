@@ -165,30 +165,13 @@ struct SignedZones {
     }
 
     private var unbound: String {
-        let path = self.folder.path
-        return """
-            server:
-              interface: 127.0.0.1@\(self.unboundPort)
-              access-control: 127.0.0.0/8 allow
-              do-daemonize: no
-              do-not-query-localhost: no
-              username: ""
-              chroot: ""
-              directory: "\(path)"
-              pidfile: "\(path)/unbound.pid"
-              use-syslog: no
-              module-config: "validator iterator"
-              trust-anchor-file: "\(path)/anchor.key"
-              local-zone: "test." nodefault
-              val-log-level: 2
-            remote-control:
-              control-enable: no
-            stub-zone:
-              name: test
-              stub-addr: 127.0.0.1@\(self.nsdPort)
-            stub-zone:
-              name: plain
-              stub-addr: 127.0.0.1@\(self.nsdPort)
-            """
+        let anchor = "trust-anchor-file: \"\(self.folder.path)/anchor.key\""
+        return UnboundConfiguration.text(
+            ports: [self.unboundPort],
+            folder: self.folder.path,
+            server: ["module-config: \"validator iterator\"", anchor, "val-log-level: 2"],
+            zones: ["test", "plain"],
+            authority: self.nsdPort
+        )
     }
 }
