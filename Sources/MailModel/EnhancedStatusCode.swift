@@ -15,23 +15,20 @@ package struct EnhancedStatusCode: Hashable, Sendable, CustomStringConvertible {
 
     /// Reads `class.subject.detail`; nil for anything else, leading zeros and numbers over 999 included.
     package init?(_ text: some StringProtocol) {
-        let parts = text.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-        guard parts.count == 3, parts[0].count == 1 else {
+        self.init(octets: text.utf8)
+    }
+
+    /// Reads the same from octets.
+    package init?(octets: some Collection<UInt8>) {
+        var rest = octets[...]
+        guard let statusClass = number(&rest), statusClass == 2 || statusClass == 4 || statusClass == 5,
+            rest.popFirst() == UInt8(ascii: "."),
+            let subject = number(&rest), rest.popFirst() == UInt8(ascii: "."),
+            let detail = number(&rest), rest.isEmpty
+        else {
             return nil
         }
-        var numbers: [UInt16] = []
-        for part in parts {
-            guard (1...3).contains(part.count), part.allSatisfy({ (0x30...0x39).contains($0) }),
-                part.count == 1 || part.first != 0x30
-            else {
-                return nil
-            }
-            numbers.append(part.reduce(0) { $0 * 10 + UInt16($1 - 0x30) })
-        }
-        guard [2, 4, 5].contains(numbers[0]) else {
-            return nil
-        }
-        self.init(UInt8(numbers[0]), numbers[1], numbers[2])
+        self.init(UInt8(statusClass), subject, detail)
     }
 
     /// The same subject and detail in another class, as when a permanent failure is retried all the same.
@@ -42,4 +39,22 @@ package struct EnhancedStatusCode: Hashable, Sendable, CustomStringConvertible {
     package var description: String {
         "\(self.statusClass).\(self.subject).\(self.detail)"
     }
+}
+
+/// Takes a number of one to three digits off the front; nil where there is none, or one with a leading zero.
+private func number<Octets: Collection<UInt8>>(_ rest: inout Octets) -> UInt16? where Octets.SubSequence == Octets {
+    guard let first = rest.popFirst(), (0x30...0x39).contains(first) else {
+        return nil
+    }
+    var number = UInt16(first - 0x30)
+    var digits = 1
+    while let next = rest.first, (0x30...0x39).contains(next) {
+        guard digits < 3, number > 0 else {
+            return nil
+        }
+        number = number * 10 + UInt16(next - 0x30)
+        digits += 1
+        rest.removeFirst()
+    }
+    return number
 }

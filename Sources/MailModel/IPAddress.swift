@@ -62,8 +62,8 @@ package enum IPAddress: Hashable, Sendable, CustomStringConvertible {
     /// Dotted decimal, or the canonical form of RFC 5952.
     package var description: String {
         switch self {
-        case .v4:
-            return self.octets.map(String.init).joined(separator: ".")
+        case .v4(let number):
+            return dottedDecimal(number)
         case .v6(0, let low) where low >> 32 == 0xFFFF:
             return "::ffff:\(IPAddress.v4(UInt32(truncatingIfNeeded: low)))"
         case .v6(let high, let low):
@@ -74,6 +74,24 @@ package enum IPAddress: Hashable, Sendable, CustomStringConvertible {
     /// The address as it stands in an SMTP address literal (RFC 5321 §4.1.3): `[192.0.2.1]`, `[IPv6:2001:db8::1]`.
     package var literal: String {
         self.isIPv6 ? "[IPv6:\(self)]" : "[\(self)]"
+    }
+}
+
+private func dottedDecimal(_ number: UInt32) -> String {
+    String(unsafeUninitializedCapacity: 15) { text in
+        var count = 0
+        for shift in [24, 16, 8, 0] as [UInt32] {
+            let octet = UInt8(truncatingIfNeeded: number >> shift)
+            for divisor in [100, 10, 1] as [UInt8] where octet >= divisor || divisor == 1 {
+                text[count] = UInt8(ascii: "0") + octet / divisor % 10
+                count += 1
+            }
+            if shift > 0 {
+                text[count] = UInt8(ascii: ".")
+                count += 1
+            }
+        }
+        return count
     }
 }
 

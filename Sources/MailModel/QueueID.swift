@@ -40,11 +40,12 @@ package struct QueueID: Hashable, Comparable, Sendable, CustomStringConvertible 
     }
 
     package var description: String {
-        var text = ""
-        for shift in stride(from: 55, through: 0, by: -5) {
-            text.unicodeScalars.append(Unicode.Scalar(crockfordDigits[Int(self.number >> Int64(shift)) & 31]))
+        String(unsafeUninitializedCapacity: 12) { text in
+            for index in 0..<12 {
+                text[index] = crockfordDigits[Int(self.number >> Int64(55 - 5 * index)) & 31]
+            }
+            return 12
         }
-        return text
     }
 }
 

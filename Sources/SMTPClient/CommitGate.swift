@@ -1,9 +1,11 @@
+import Synchronization
+
 /// Lets `beforeCommit` run once for an attempt, though the attempt may have several transactions and hosts.
 ///
-/// An actor, since its work awaits; transactions of one attempt come one after another, so that nobody queues here.
-package actor CommitGate {
+/// The transactions of one attempt come one after another, so that nobody ever waits here for somebody else's work.
+package final class CommitGate: Sendable {
     private let work: @Sendable () async throws -> Void
-    private var result: Result<Void, any Error>?
+    private let result = Mutex<Result<Void, any Error>?>(nil)
 
     package init(_ work: @escaping @Sendable () async throws -> Void) {
         self.work = work
@@ -11,14 +13,14 @@ package actor CommitGate {
 
     /// Runs the work the first time; says the same again afterwards.
     package func pass() async throws {
-        if let result = self.result {
+        if let result = self.result.withLock({ $0 }) {
             return try result.get()
         }
         do {
             try await self.work()
-            self.result = .success(())
+            self.result.withLock { $0 = .success(()) }
         } catch {
-            self.result = .failure(error)
+            self.result.withLock { $0 = .failure(error) }
             throw error
         }
     }

@@ -19,6 +19,8 @@ package final class MemoryStore: Store {
         var begun: [AttemptStart] = []
         var breakers: [BreakerKey: BreakerState] = [:]
         var failure: StoreFailure?
+        var contentFailure: StoreFailure?
+        var contentReads = 0
         var watchers:
             [(condition: @Sendable ([AttemptResult]) -> Bool, continuation: CheckedContinuation<Void, Never>)] = []
     }
@@ -44,6 +46,16 @@ package final class MemoryStore: Store {
     /// Makes every write fail until nil is set.
     package func fail(with failure: StoreFailure?) {
         self.state.withLock { $0.failure = failure }
+    }
+
+    /// Makes every reading of content fail until nil is set.
+    package func failContent(with failure: StoreFailure?) {
+        self.state.withLock { $0.contentFailure = failure }
+    }
+
+    /// How often content was asked for.
+    package var contentReads: Int {
+        self.state.withLock(\.contentReads)
     }
 
     /// Returns once the attempts that ended satisfy the condition.
@@ -177,6 +189,13 @@ package final class MemoryStore: Store {
     }
 
     package func content(of id: QueueID) async throws(StoreFailure) -> MessageContent {
+        let failure = self.state.withLock { state in
+            state.contentReads += 1
+            return state.contentFailure
+        }
+        if let failure {
+            throw failure
+        }
         guard let content = self.entries(of: id).first?.message.content else {
             throw StoreFailure(.missing, "no message \(id)")
         }

@@ -7,7 +7,10 @@ extension QueueManager {
         while let turn = await self.nextTurn() {
             let word = await self.deliver(turn.element)
             let now = self.clock.now
-            self.state.withLock { $0.ready.finish(turn, word, at: now) }
+            self.state.withLock { state in
+                state.ready.finish(turn, word, at: now)
+                state.octetsInMemory -= turn.element.message.content.octetsInMemory
+            }
         }
     }
 
@@ -35,6 +38,18 @@ extension QueueManager {
     /// Makes one attempt, records what it brought, passes on who is left, and tells what it says of the pace.
     private func deliver(_ work: Work) async -> Pace.Word {
         var work = work
+        if work.lacksContent {
+            do throws(StoreFailure) {
+                work.message.content = try await self.store.content(of: work.message.id)
+            } catch {
+                await self.conclude(
+                    work,
+                    AttemptReport(failure: .unreadable(error), for: work.recipients),
+                    wasMade: false
+                )
+                return .nothing
+            }
+        }
         if let closed = self.reconsider(&work) {
             await self.conclude(work, AttemptReport(failure: closed, for: work.recipients), wasMade: false)
             return .nothing
@@ -274,6 +289,18 @@ extension Failure {
             text: "interrupted, since the gateway was stopping: \(self.text)",
             reason: .interrupted,
             retryAfter: .zero
+        )
+    }
+
+    /// The content cannot be read now; when it is due again, the store says whether it is lost.
+    fileprivate static func unreadable(_ failure: StoreFailure) -> Failure {
+        Failure(
+            .transient,
+            .local,
+            .resolve,
+            status: EnhancedStatusCode(4, 3, 0),
+            text: "the content cannot be read: \(failure)",
+            reason: .localTrouble
         )
     }
 

@@ -8,7 +8,10 @@ extension QueueManager {
             return
         }
         self.state.withLock { state in
-            works.forEach { state.ready.append($0, to: $0.lane) }
+            for work in works {
+                state.ready.append(work, to: work.lane)
+                state.octetsInMemory += work.message.content.octetsInMemory
+            }
         }
         self.dispatch()
     }

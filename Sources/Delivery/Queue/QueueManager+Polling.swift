@@ -20,8 +20,10 @@ extension QueueManager {
         let now = self.clock.wallTime
         let (room, closedUntil) = self.state.withLock { state in
             let used = state.ready.waitingCount + state.ready.runningCount
+            let isFull = state.octetsInMemory >= self.configuration.contentCapacity
             return (
-                self.configuration.capacity - used, state.board.earliestUse(of: self.chain.providers, at: now)
+                isFull ? 0 : self.configuration.capacity - used,
+                state.board.earliestUse(of: self.chain.providers, at: now)
             )
         }
         if let closedUntil {

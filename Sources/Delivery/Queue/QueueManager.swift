@@ -13,18 +13,22 @@ package final class QueueManager: Sendable {
         package var pace: Pace.Policy
         /// Messages that may be in memory, waiting or running; the rest stays in the store until there is room.
         package var capacity: Int
+        /// Octets of content that may be in memory; beyond them, messages wait without theirs.
+        package var contentCapacity: Int
         /// The longest that one attempt may take.
         package var attemptTimeout: Duration
 
         package init(
             concurrency: Int = 200,
             pace: Pace.Policy = .init(),
-            capacity: Int = 2_000,
+            capacity: Int = 20_000,
+            contentCapacity: Int = 32 * 1_024 * 1_024,
             attemptTimeout: Duration = .seconds(300)
         ) {
             self.concurrency = concurrency
             self.pace = pace
             self.capacity = capacity
+            self.contentCapacity = contentCapacity
             self.attemptTimeout = attemptTimeout
         }
     }
@@ -39,6 +43,8 @@ package final class QueueManager: Sendable {
         var board: BreakerBoard
         var idle: [CheckedContinuation<ReadyQueue<Work>.Turn?, Never>] = []
         var lastAttemptID: Int64 = 0
+        /// What the contents of all work in `ready` occupy; shared ones count for each.
+        var octetsInMemory = 0
         var isStopping = false
     }
 
@@ -169,7 +175,10 @@ extension QueueManager {
             else {
                 return FreshPlan(works: [], dueAt: now)
             }
-            let (works, rest) = self.assignWhatFits(message, recipients, isBegun: true, at: now, &state)
+            var (works, rest) = self.assignWhatFits(message, recipients, isBegun: true, at: now, &state)
+            if state.octetsInMemory + message.content.octetsInMemory > self.configuration.contentCapacity {
+                works = works.map(\.withoutContent)
+            }
             return FreshPlan(works: works, dueAt: rest.until ?? now)
         }
     }

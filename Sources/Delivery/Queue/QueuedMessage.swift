@@ -14,7 +14,7 @@ package struct QueuedMessage: Sendable {
     package let messageID: String
     /// The decoded and shortened subject, for people.
     package let subject: String
-    package let content: MessageContent
+    package var content: MessageContent
 
     package init(
         id: QueueID,
@@ -55,6 +55,19 @@ package struct MessageContent: Sendable {
         self.size = size
         self.isEightBit = isEightBit
         self.storage = storage
+    }
+
+    /// Octets of memory that are in use as long as this value lives.
+    package var octetsInMemory: Int {
+        switch self.storage {
+        case .memory(let buffer): buffer.storageCapacity
+        case .file: 0
+        }
+    }
+
+    /// The same content without its octets, for who reads them again when they are needed.
+    package var withoutOctets: MessageContent {
+        MessageContent(size: self.size, isEightBit: self.isEightBit, storage: .memory(ByteBuffer()))
     }
 }
 

@@ -2,12 +2,14 @@ import MailModel
 
 /// One attempt that is to be made: a message, some of its recipients, and the provider whose turn it is.
 struct Work: Sendable {
-    let message: QueuedMessage
+    var message: QueuedMessage
     let recipients: [Recipient]
     let provider: any Provider
     let start: AttemptStart
     /// The store knows of the attempt already, since it was committed together with the message.
     let isBegun: Bool
+    /// The content was left in the store, since there was no room for it in memory; it is read when the attempt begins.
+    var lacksContent = false
     /// Breakers for which this attempt is the probe.
     var probes: [BreakerKey]
     let round: Round
@@ -21,6 +23,17 @@ struct Work: Sendable {
         var everyFailureBounces = true
         /// Whether every failure so far has to do with the way and not with the message.
         var isOutage = true
+    }
+
+    /// The same work, whose content is in the store by the time it begins.
+    var withoutContent: Work {
+        guard self.message.content.octetsInMemory > 0 else {
+            return self
+        }
+        var work = self
+        work.message.content = self.message.content.withoutOctets
+        work.lacksContent = true
+        return work
     }
 
     var senderDomain: String? {

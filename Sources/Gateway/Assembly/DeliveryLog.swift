@@ -68,14 +68,16 @@ struct DeliveryLog: DeliveryEvents {
     /// `delay=0.9, delays=a/b/c/d`: before the queue, in it, setting up the connection, transmitting.
     private static func delays(_ result: AttemptResult, of message: QueuedMessage) -> String {
         let total = result.finishedAt - message.arrivedAt
-        let sum = { (stages: Set<Failure.Stage>) in
-            result.report.evidence.timings.filter { stages.contains($0.stage) }.reduce(0) { $0 + $1.milliseconds }
+        var (setUp, transmission): (Int64, Int64) = (0, 0)
+        for timing in result.report.evidence.timings {
+            switch timing.stage {
+            case .resolve, .connect, .tls, .greeting, .ehlo, .auth: setUp += timing.milliseconds
+            case .mail, .rcpt, .data, .commit: transmission += timing.milliseconds
+            }
         }
-        let setUp = sum([.resolve, .connect, .tls, .greeting, .ehlo, .auth])
-        let transmission = sum([.mail, .rcpt, .data, .commit])
         let queued = max(0, total.wholeMilliseconds - setUp - transmission)
-        let parts = [0, queued, setUp, transmission].map(self.seconds).joined(separator: "/")
-        return "delay=\(self.seconds(total.wholeMilliseconds)), delays=\(parts)"
+        return "delay=\(self.seconds(total.wholeMilliseconds)), delays=0/\(self.seconds(queued))/"
+            + "\(self.seconds(setUp))/\(self.seconds(transmission))"
     }
 
     /// Seconds as Postfix writes them, rounded to two digits that matter and two decimals: `0.03`, `1.2`, `17`.

@@ -1,4 +1,3 @@
-import FoundationEssentials
 package import Logging
 import MailModel
 
@@ -23,60 +22,70 @@ package struct LineLogHandler: LogHandler {
     }
 
     package func log(event: LogEvent) {
-        var metadata = self.metadata
-        if let more = event.metadata {
-            metadata.merge(more) { $1 }
+        var metadata = event.metadata ?? [:]
+        if !self.metadata.isEmpty {
+            metadata = self.metadata.merging(metadata) { $1 }
         }
-        let fields = metadata.sorted { $0.key < $1.key }.map { ($0.key, "\($0.value)") }
-        let text = event.message.description
-        let line = self.isJSON ? self.json(event.level, text, fields) : self.plain(event.level, text, fields)
-        self.output.append(line)
-    }
-
-    private func plain(_ level: Logger.Level, _ text: String, _ fields: [(String, String)]) -> String {
-        let words = fields.map { " \($0.0)=\(Self.quoted($0.1))" }.joined()
-        return "\(Timestamp.now) \(level) \(self.label): \(Self.oneLine(text))\(words)\n"
-    }
-
-    private func json(_ level: Logger.Level, _ text: String, _ fields: [(String, String)]) -> String {
-        let head = [("ts", "\(Timestamp.now)"), ("level", "\(level)"), ("source", self.label), ("message", text)]
-        let members = (head + fields).map { "\(Self.jsonText($0.0)):\(Self.jsonText($0.1))" }
-        return "{\(members.joined(separator: ","))}\n"
-    }
-
-    private static func quoted(_ value: String) -> String {
-        let line = self.oneLine(value)
-        let isPlain = !line.isEmpty && !line.utf8.contains { $0 == 0x20 || $0 == 0x22 || $0 == 0x3D }
-        return isPlain
-            ? line : "\"\(line.split(separator: "\"", omittingEmptySubsequences: false).joined(separator: "'"))\""
-    }
-
-    /// Control characters as `\u{a}`, so that one event stays one line.
-    private static func oneLine(_ text: String) -> String {
-        guard text.unicodeScalars.contains(where: \.isControl) else {
-            return text
+        let fields = metadata.count > 1 ? metadata.sorted { $0.key < $1.key } : Array(metadata)
+        var line = LogLine()
+        if self.isJSON {
+            self.writeJSON(event, fields, to: &line)
+        } else {
+            self.writePlain(event, fields, to: &line)
         }
-        return text.unicodeScalars.map { $0.isControl ? "\\u{\(String($0.value, radix: 16))}" : String($0) }.joined()
+        self.output.append(line.octets)
     }
 
-    private static func jsonText(_ text: String) -> String {
-        var out = "\""
-        for scalar in text.unicodeScalars {
-            switch scalar {
-            case "\"": out += "\\\""
-            case "\\": out += "\\\\"
-            case _ where scalar.isControl:
-                let hex = String(scalar.value, radix: 16)
-                out += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-            default: out.unicodeScalars.append(scalar)
-            }
+    private func writePlain(
+        _ event: LogEvent,
+        _ fields: [(key: String, value: Logger.MetadataValue)],
+        to line: inout LogLine
+    ) {
+        line.write(.now)
+        line.write(" ")
+        line.write(event.level.rawValue)
+        line.write(" ")
+        line.write(self.label)
+        line.write(": ")
+        line.writeVisibly(event.message.description)
+        for field in fields {
+            line.write(" ")
+            line.write(field.key)
+            line.write("=")
+            line.writeQuoted(field.value.text)
         }
-        return out + "\""
+        line.write("\n")
+    }
+
+    private func writeJSON(
+        _ event: LogEvent,
+        _ fields: [(key: String, value: Logger.MetadataValue)],
+        to line: inout LogLine
+    ) {
+        line.write("{\"ts\":\"")
+        line.write(.now)
+        line.write("\",\"level\":\"")
+        line.write(event.level.rawValue)
+        line.write("\",\"source\":")
+        line.writeJSON(self.label)
+        line.write(",\"message\":")
+        line.writeJSON(event.message.description)
+        for field in fields {
+            line.write(",")
+            line.writeJSON(field.key)
+            line.write(":")
+            line.writeJSON(field.value.text)
+        }
+        line.write("}\n")
     }
 }
 
-extension Unicode.Scalar {
-    fileprivate var isControl: Bool {
-        self.value < 0x20 || (0x7F...0x9F).contains(self.value) || (0x2028...0x2029).contains(self.value)
+extension Logger.MetadataValue {
+    /// The value as text, without a copy where it is text already.
+    fileprivate var text: String {
+        if case .string(let text) = self {
+            return text
+        }
+        return self.description
     }
 }

@@ -18,6 +18,9 @@ package final class LogOutput: Sendable {
     /// Octets that may wait for a reader who does not read; what comes beyond is counted and dropped.
     private static let limit = 8 << 20
 
+    /// Microseconds between two writes.
+    private static let pause: UInt32 = 10_000
+
     private let state = Mutex(State())
     private let descriptor: Int32
     private let bell = Bell()
@@ -46,13 +49,13 @@ package final class LogOutput: Sendable {
         pthread_detach(thread)
     }
 
-    func append(_ line: String) {
+    func append(_ line: [UInt8]) {
         let isFirst = self.state.withLock { state in
             guard state.pending.count < Self.limit else {
                 state.dropped += 1
                 return false
             }
-            defer { state.pending += line.utf8 }
+            defer { state.pending += line }
             return state.pending.isEmpty
         }
         if isFirst {
@@ -63,12 +66,13 @@ package final class LogOutput: Sendable {
     /// Writes what waits, now; called at the end.
     package func flush() {
         let bytes = self.state.withLock { state in
-            defer {
-                state.pending.removeAll(keepingCapacity: true)
+            var bytes: [UInt8] = []
+            swap(&bytes, &state.pending)
+            if state.dropped > 0 {
+                bytes += "\(state.dropped) log lines were dropped\n".utf8
                 state.dropped = 0
             }
-            return state.dropped == 0
-                ? state.pending : state.pending + Array("\(state.dropped) log lines were dropped\n".utf8)
+            return bytes
         }
         self.write(bytes)
     }
@@ -77,6 +81,9 @@ package final class LogOutput: Sendable {
         while true {
             self.bell.wait()
             self.flush()
+            // The first line goes at once; those that follow it closely go together, for a wake-up a line costs more
+            // than the line.
+            usleep(Self.pause)
         }
     }
 

@@ -130,9 +130,7 @@ final class SMTPConnection: Sendable {
 
     var isReusable: Bool {
         get async {
-            let handler = self.handler
-            let isReusable = try? await self.channel.eventLoop.submit { handler.value.session.isReusable }.get()
-            return isReusable ?? false
+            await Self.ask(self.handler, on: self.channel.eventLoop) { $0.session.isReusable } ?? false
         }
     }
 
@@ -168,14 +166,12 @@ final class SMTPConnection: Sendable {
 
     /// Keeps the connection open for the next message, for a while.
     func park(for idle: Duration) {
-        let handler = self.handler
-        self.channel.eventLoop.execute { handler.value.park(for: idle) }
+        Self.perform(on: self.handler, self.channel.eventLoop) { $0.park(for: idle) }
     }
 
     /// Says QUIT and closes.
     func quit() {
-        let handler = self.handler
-        self.channel.eventLoop.execute { handler.value.quit() }
+        Self.perform(on: self.handler, self.channel.eventLoop) { $0.quit() }
     }
 
     var eventLoop: any EventLoop {
@@ -245,9 +241,8 @@ final class SMTPConnection: Sendable {
 
     private func write(_ block: ByteBuffer) async throws {
         let promise = self.channel.eventLoop.makePromise(of: Void.self)
-        let handler = self.handler
-        self.channel.eventLoop.execute {
-            handler.value.send(content: block, isLast: false, promise: promise)
+        Self.perform(on: self.handler, self.channel.eventLoop) {
+            $0.send(content: block, isLast: false, promise: promise)
         }
         do {
             try await promise.futureResult.get()
@@ -266,10 +261,7 @@ final class SMTPConnection: Sendable {
         of mail: MailTransaction,
         reachedContent: Bool
     ) async -> Transfer {
-        let handler = self.handler
-        let end = try? await self.channel.eventLoop.submit {
-            (handler.value.timings, handler.value.session.isReusable)
-        }.get()
+        let end = await Self.ask(self.handler, on: self.channel.eventLoop) { ($0.timings, $0.session.isReusable) }
         let results: [RecipientResult]
         switch event {
         case .finished(let finished): results = finished
@@ -294,11 +286,36 @@ final class SMTPConnection: Sendable {
         after action: @escaping @Sendable (ClientHandler) -> Void
     ) async -> ClientHandler.Event {
         await withCheckedContinuation { continuation in
-            eventLoop.execute {
-                action(handler.value)
-                handler.value.wait(continuation)
+            self.perform(on: handler, eventLoop) { handler in
+                action(handler)
+                handler.wait(continuation)
             }
         }
+    }
+
+    /// Does something on the event loop; at once where this is it, as it is for attempts that run on a loop.
+    private static func perform(
+        on handler: NIOLoopBound<ClientHandler>,
+        _ eventLoop: any EventLoop,
+        _ action: @escaping @Sendable (ClientHandler) -> Void
+    ) {
+        if eventLoop.inEventLoop {
+            action(handler.value)
+        } else {
+            eventLoop.execute { action(handler.value) }
+        }
+    }
+
+    /// Reads something on the event loop; nil when the loop is gone.
+    private static func ask<Value: Sendable>(
+        _ handler: NIOLoopBound<ClientHandler>,
+        on eventLoop: any EventLoop,
+        _ question: @escaping @Sendable (ClientHandler) -> Value
+    ) async -> Value? {
+        if eventLoop.inEventLoop {
+            return question(handler.value)
+        }
+        return try? await eventLoop.submit { question(handler.value) }.get()
     }
 
     private static func facts(
@@ -306,15 +323,14 @@ final class SMTPConnection: Sendable {
         hop: NextHop,
         on eventLoop: any EventLoop
     ) async -> Facts {
-        let facts = try? await eventLoop.submit {
-            let session = handler.value.session
-            return Facts(
-                tls: handler.value.tlsVersion.map { "\($0) \(hop.tls.verificationWord)" },
-                mechanism: session.mechanism?.rawValue,
-                maximumRecipients: session.extensions.maximumRecipients,
-                timings: handler.value.timings
+        let facts = await Self.ask(handler, on: eventLoop) { handler in
+            Facts(
+                tls: handler.tlsVersion.map { "\($0) \(hop.tls.verificationWord)" },
+                mechanism: handler.session.mechanism?.rawValue,
+                maximumRecipients: handler.session.extensions.maximumRecipients,
+                timings: handler.timings
             )
-        }.get()
+        }
         return facts ?? Facts(timings: [])
     }
 

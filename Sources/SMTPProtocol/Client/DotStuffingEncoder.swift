@@ -74,9 +74,13 @@ package struct DotStuffingEncoder: Sendable {
 
     private static func lineEnd(in bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
         var index = start
-        while index < bytes.count, bytes[index] != 0x0D, bytes[index] != 0x0A {
+        var seen: UInt8 = 0
+        while true {
+            index = firstControl(in: bytes, from: index, seen: &seen)
+            guard index < bytes.count, bytes[index] != 0x0D, bytes[index] != 0x0A else {
+                return index
+            }
             index += 1
         }
-        return index
     }
 }

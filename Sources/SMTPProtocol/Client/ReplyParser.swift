@@ -94,16 +94,17 @@ package struct ReplyParser: Sendable {
     private mutating func append(text: ArraySlice<UInt8>, of code: UInt16) {
         var rest = text
         // RFC 2034 §4: every line begins with the same code, in front of the text.
-        let word = text.prefix { $0 != 0x20 }
-        if word.count >= 5, word.count <= 9,
-            let status = EnhancedStatusCode(String(decoding: word, as: UTF8.self)),
+        let word = text.prefix(10).prefix { $0 != 0x20 }
+        if word.count >= 5, word.count <= 9, let status = EnhancedStatusCode(octets: word),
             UInt16(status.statusClass) == code / 100, self.code == nil || self.enhanced == status
         {
             self.enhanced = status
             rest = text.dropFirst(word.count + 1)
         }
         self.code = code
-        self.lines.append(String(decoding: rest.map { $0 < 0x20 || $0 == 0x7F ? 0x3F : $0 }, as: UTF8.self))
+        let isPlain = rest.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
+        let shown = isPlain ? rest : rest.map { $0 < 0x20 || $0 == 0x7F ? 0x3F : $0 }[...]
+        self.lines.append(String(decoding: shown, as: UTF8.self))
     }
 }
 

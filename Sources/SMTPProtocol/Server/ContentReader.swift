@@ -134,36 +134,18 @@ package struct ContentReader: Sendable {
         return index + 1
     }
 
-    /// The index of the first CR, LF or NUL, eight octets at a time; notes octets over 127 on the way.
+    /// The index of the first CR, LF or NUL; notes octets over 127 on the way.
     private mutating func firstLineOctet(_ octets: UnsafeRawBufferPointer, from start: Int) -> Int {
-        let highBits: UInt64 = 0x8080_8080_8080_8080
-        let belowShiftOut: UInt64 = 0x0E0E_0E0E_0E0E_0E0E
         var index = start
-        var seen: UInt64 = 0
-        defer {
-            self.isEightBit = self.isEightBit || seen & highBits != 0
-        }
-        while octets.count - index >= 8 {
-            let word = UInt64(littleEndian: octets.loadUnaligned(fromByteOffset: index, as: UInt64.self))
-            // A high bit for every octet below 0x0E; borrows spoil only octets behind the first, which is exact.
-            let low = (word &- belowShiftOut) & ~word & highBits
-            guard low != 0 else {
-                seen |= word
-                index += 8
-                continue
-            }
-            let offset = low.trailingZeroBitCount / 8
-            seen |= word & ((1 << UInt64(offset * 8)) - 1)
-            index += offset
-            guard !isLineOctet(octets[index]) else {
-                return index
+        var seen: UInt8 = 0
+        repeat {
+            index = firstControl(in: octets, from: index, seen: &seen)
+            guard index < octets.count, !isLineOctet(octets[index]) else {
+                break
             }
             index += 1
-        }
-        while index < octets.count, !isLineOctet(octets[index]) {
-            seen |= UInt64(octets[index])
-            index += 1
-        }
+        } while true
+        self.isEightBit = self.isEightBit || seen & 0x80 != 0
         return index
     }
 

@@ -19,19 +19,14 @@ extension Connection {
     /// Records what an attempt brought and where its recipients stand now.
     func finish(_ result: AttemptResult, _ attempt: StoredAttempt) throws {
         let id = result.start.messageID
-        let isKnown = try self.first("SELECT 1 FROM messages WHERE id = ?", [.integer(id.number)]) { _ in true }
-        guard isKnown == true else {
-            throw StoreFailure(.missing, "\(id) is not in the store")
-        }
-        try self.run(
+        let written = try self.run(
             """
-            INSERT INTO attempts VALUES (?, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ?)
+            INSERT INTO attempts SELECT id, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ? FROM messages WHERE id = ?
             ON CONFLICT (message, id) DO UPDATE SET open = 0, finished_at = excluded.finished_at,
                 outcomes = excluded.outcomes, evidence = excluded.evidence,
                 provider_message_id = excluded.provider_message_id, move = excluded.move
             """,
             [
-                .integer(id.number),
                 .integer(result.start.id),
                 .text(result.start.provider),
                 .text(numbersText(result.start.recipients)),
@@ -42,8 +37,12 @@ extension Connection {
                 .text(attempt.evidence),
                 SQLValue(attempt.providerMessageID),
                 .text(result.move),
+                .integer(id.number),
             ]
         )
+        guard written > 0 else {
+            throw StoreFailure(.missing, "\(id) is not in the store")
+        }
         for update in result.updates {
             try self.apply(update, to: id, at: result.finishedAt)
         }
@@ -53,22 +52,20 @@ extension Connection {
     ///
     /// Returns whether the message is finished now and its content is a file, which can only go after the commit.
     func closeIfFinished(_ id: QueueID, at moment: Timestamp, keepContent: Bool) throws -> Bool {
-        let unfinished = try self.first(
-            "SELECT 1 FROM recipients WHERE message = ? AND state <= 2",
-            [.integer(id.number)]
-        ) { _ in true }
-        guard unfinished == nil else {
-            return false
-        }
         let hasFile = try self.rows(
-            "UPDATE messages SET finished_at = ? WHERE id = ? AND finished_at IS NULL RETURNING flags & 8",
+            """
+            UPDATE messages SET finished_at = ? WHERE id = ?2 AND finished_at IS NULL
+                AND NOT EXISTS (SELECT 1 FROM recipients WHERE message = ?2 AND state <= 2) RETURNING flags & 8
+            """,
             [.integer(moment.microseconds), .integer(id.number)]
         ) { $0.integer(0) != 0 }
-        guard !keepContent else {
+        guard !keepContent, let hasFile = hasFile.first else {
             return false
         }
-        try self.run("DELETE FROM contents WHERE message = ?", [.integer(id.number)])
-        return hasFile.contains(true)
+        if !hasFile {
+            try self.run("DELETE FROM contents WHERE message = ?", [.integer(id.number)])
+        }
+        return hasFile
     }
 
     /// A recipient that an operator deleted stays deleted, unless it was delivered after all.
