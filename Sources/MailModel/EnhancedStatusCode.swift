@@ -15,16 +15,15 @@ package struct EnhancedStatusCode: Hashable, Sendable, CustomStringConvertible {
 
     /// Reads `class.subject.detail`; nil for anything else, leading zeros and numbers over 999 included.
     package init?(_ text: some StringProtocol) {
-        self.init(octets: text.utf8)
+        self.init(octets: Array(text.utf8)[...])
     }
 
-    /// Reads the same from octets.
-    package init?(octets: some Collection<UInt8>) {
-        var rest = octets[...]
+    /// Reads the same from octets; a type of its own and no generic one, since it reads every reply of every server.
+    package init?(octets: ArraySlice<UInt8>) {
+        var rest = octets
         guard let statusClass = number(&rest), statusClass == 2 || statusClass == 4 || statusClass == 5,
-            rest.popFirst() == UInt8(ascii: "."),
-            let subject = number(&rest), rest.popFirst() == UInt8(ascii: "."),
-            let detail = number(&rest), rest.isEmpty
+            rest.popFirst() == UInt8(ascii: "."), let subject = number(&rest),
+            rest.popFirst() == UInt8(ascii: "."), let detail = number(&rest), rest.isEmpty
         else {
             return nil
         }
@@ -42,7 +41,7 @@ package struct EnhancedStatusCode: Hashable, Sendable, CustomStringConvertible {
 }
 
 /// Takes a number of one to three digits off the front; nil where there is none, or one with a leading zero.
-private func number<Octets: Collection<UInt8>>(_ rest: inout Octets) -> UInt16? where Octets.SubSequence == Octets {
+private func number(_ rest: inout ArraySlice<UInt8>) -> UInt16? {
     guard let first = rest.popFirst(), (0x30...0x39).contains(first) else {
         return nil
     }

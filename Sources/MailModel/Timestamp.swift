@@ -33,21 +33,51 @@ package struct Timestamp: Hashable, Comparable, Sendable, Codable, CustomStringC
     /// RFC 3339 in UTC with milliseconds: `2026-11-24T10:17:03.120Z`.
     package var description: String {
         let civil = self.civil
-        return "\(civil.year)-\(padded(civil.month))-\(padded(civil.day))T\(self.clockTime)Z"
+        return String(unsafeUninitializedCapacity: 24) { octets in
+            var text = FixedText(octets)
+            text.write(civil.year, digits: 4)
+            text.write("-")
+            text.write(civil.month, digits: 2)
+            text.write("-")
+            text.write(civil.day, digits: 2)
+            text.write("T")
+            text.write(civil)
+            text.write(".")
+            text.write(civil.millisecond, digits: 3)
+            text.write("Z")
+            return text.count
+        }
     }
 
     /// The time of day in UTC with milliseconds: `10:17:03.120`.
     package var clockTime: String {
         let civil = self.civil
-        let clock = "\(padded(civil.hour)):\(padded(civil.minute)):\(padded(civil.second))"
-        return "\(clock).\(padded(civil.millisecond, to: 3))"
+        return String(unsafeUninitializedCapacity: 12) { octets in
+            var text = FixedText(octets)
+            text.write(civil)
+            text.write(".")
+            text.write(civil.millisecond, digits: 3)
+            return text.count
+        }
     }
 
     /// The date-time of a header field in UTC (RFC 5322 §3.3): `Tue, 24 Nov 2026 10:17:03 +0000`.
     package var messageDate: String {
         let civil = self.civil
-        let day = "\(weekdayNames[civil.weekday]), \(padded(civil.day)) \(monthNames[civil.month - 1]) \(civil.year)"
-        return "\(day) \(padded(civil.hour)):\(padded(civil.minute)):\(padded(civil.second)) +0000"
+        return String(unsafeUninitializedCapacity: 31) { octets in
+            var text = FixedText(octets)
+            text.write(weekdayNames[civil.weekday])
+            text.write(", ")
+            text.write(civil.day, digits: 2)
+            text.write(" ")
+            text.write(monthNames[civil.month - 1])
+            text.write(" ")
+            text.write(civil.year, digits: 4)
+            text.write(" ")
+            text.write(civil)
+            text.write(" +0000")
+            return text.count
+        }
     }
 
     /// The parts of the moment in the proleptic Gregorian calendar, in UTC.
@@ -98,12 +128,45 @@ extension Int64 {
     }
 }
 
-private let weekdayNames = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
-private let monthNames = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"]
+private let weekdayNames: [StaticString] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"]
+private let monthNames: [StaticString] = [
+    "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
+]
 
-private func padded(_ number: Int, to width: Int = 2) -> String {
-    let digits = String(number)
-    return String(repeating: "0", count: max(0, width - digits.count)) + digits
+/// Writes text of a known form into memory that is large enough for it: every message is dated three times.
+private struct FixedText {
+    private let octets: UnsafeMutableBufferPointer<UInt8>
+    private(set) var count = 0
+
+    init(_ octets: UnsafeMutableBufferPointer<UInt8>) {
+        self.octets = octets
+    }
+
+    mutating func write(_ word: StaticString) {
+        for index in 0..<word.utf8CodeUnitCount {
+            self.octets[self.count] = word.utf8Start[index]
+            self.count += 1
+        }
+    }
+
+    /// The last digits of a number, with zeros in front.
+    mutating func write(_ number: Int, digits: Int) {
+        var rest = number.magnitude
+        for index in (0..<digits).reversed() {
+            self.octets[self.count + index] = UInt8(ascii: "0") + UInt8(rest % 10)
+            rest /= 10
+        }
+        self.count += digits
+    }
+
+    /// `10:17:03`
+    mutating func write(_ civil: CivilTime) {
+        self.write(civil.hour, digits: 2)
+        self.write(":")
+        self.write(civil.minute, digits: 2)
+        self.write(":")
+        self.write(civil.second, digits: 2)
+    }
 }
 
 /// Year, month and day of a day number, by counting in eras of 400 years that begin on 1 March.

@@ -34,7 +34,7 @@ struct ShutdownEvent: Sendable {}
 
 /// Makes text of a peer fit for one line of a log.
 func escaped(_ text: String) -> String {
-    guard text.unicodeScalars.contains(where: { $0.value < 0x20 || (0x7F...0x9F).contains($0.value) }) else {
+    guard text.utf8.contains(where: { $0 < 0x20 || $0 > 0x7E }) else {
         return text
     }
     var line = ""

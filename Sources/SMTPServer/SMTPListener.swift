@@ -30,6 +30,8 @@ package final class SMTPListener: Sendable {
         events: @escaping @Sendable (ServerEvent) -> Void = { _ in }
     ) {
         self.group = group
+        var logger = logger
+        logger[metadataKey: "listener"] = .string(configuration.name)
         self.shared = ListenerContext(
             configuration: configuration,
             tls: tls,

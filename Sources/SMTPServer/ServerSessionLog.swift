@@ -21,8 +21,7 @@ extension ServerSessionHandler {
             return
         }
         var metadata = metadata()
-        metadata["client"] = "\(self.address)"
-        metadata["listener"] = "\(self.shared.configuration.name)"
+        metadata["client"] = .string(self.address.description)
         self.shared.logger.log(level: level, "\(event)", metadata: metadata)
     }
 
@@ -68,11 +67,11 @@ extension ServerSessionHandler {
 
     private func metadata(of facts: TransactionFacts, size: Int) -> Logger.Metadata {
         var metadata: Logger.Metadata = [
-            "id": "\(facts.queueID)",
-            "from": "<\(escaped(facts.envelope.reversePath.description))>",
-            "recipients": "\(facts.envelope.forwardPaths.count)",
-            "size": "\(size)",
-            "helo": "\(escaped(facts.client.heloName))",
+            "id": .string(facts.queueID.description),
+            "from": .string("<" + escaped(facts.envelope.reversePath.description) + ">"),
+            "recipients": .string(String(facts.envelope.forwardPaths.count)),
+            "size": .string(String(size)),
+            "helo": .string(escaped(facts.client.heloName)),
         ]
         if let tls = facts.client.tlsDescription {
             metadata["tls"] = "\(tls)"

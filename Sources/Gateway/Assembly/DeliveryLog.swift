@@ -61,8 +61,9 @@ struct DeliveryLog: DeliveryEvents {
         guard let address = evidence.remoteAddress, let colon = address.lastIndex(of: ":") else {
             return host
         }
-        let bare = address[..<colon].filter { $0 != "[" && $0 != "]" }
-        return "\(host)[\(bare)]\(address[colon...])"
+        let port = address[colon...]
+        // An IPv6 address stands in brackets already, between which it is put here.
+        return address.utf8.first == UInt8(ascii: "[") ? host + address : host + "[" + address[..<colon] + "]" + port
     }
 
     /// `delay=0.9, delays=a/b/c/d`: before the queue, in it, setting up the connection, transmitting.

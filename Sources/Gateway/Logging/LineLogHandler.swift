@@ -22,11 +22,11 @@ package struct LineLogHandler: LogHandler {
     }
 
     package func log(event: LogEvent) {
-        var metadata = event.metadata ?? [:]
-        if !self.metadata.isEmpty {
-            metadata = self.metadata.merging(metadata) { $1 }
+        var fields = event.metadata.map(Array.init) ?? []
+        for field in self.metadata where event.metadata?[field.key] == nil {
+            fields.append(field)
         }
-        let fields = metadata.count > 1 ? metadata.sorted { $0.key < $1.key } : Array(metadata)
+        fields.sort { $0.key < $1.key }
         var line = LogLine()
         if self.isJSON {
             self.writeJSON(event, fields, to: &line)
@@ -41,7 +41,7 @@ package struct LineLogHandler: LogHandler {
         _ fields: [(key: String, value: Logger.MetadataValue)],
         to line: inout LogLine
     ) {
-        line.write(.now)
+        line.write(Timestamp.now.description)
         line.write(" ")
         line.write(event.level.rawValue)
         line.write(" ")
@@ -63,7 +63,7 @@ package struct LineLogHandler: LogHandler {
         to line: inout LogLine
     ) {
         line.write("{\"ts\":\"")
-        line.write(.now)
+        line.write(Timestamp.now.description)
         line.write("\",\"level\":\"")
         line.write(event.level.rawValue)
         line.write("\",\"source\":")

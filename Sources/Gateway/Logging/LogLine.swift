@@ -1,5 +1,3 @@
-import MailModel
-
 /// The octets of one log line, written in place: two lines a message are written, and a string for each part would
 /// cost more than the line.
 struct LogLine {
@@ -12,25 +10,6 @@ struct LogLine {
     /// Text of our own, as it is.
     mutating func write(_ text: String) {
         self.octets.append(contentsOf: text.utf8)
-    }
-
-    /// The moment as RFC 3339 in UTC with milliseconds.
-    mutating func write(_ moment: Timestamp) {
-        let civil = moment.civil
-        self.write(civil.year, digits: 4)
-        self.octets.append(UInt8(ascii: "-"))
-        self.write(civil.month, digits: 2)
-        self.octets.append(UInt8(ascii: "-"))
-        self.write(civil.day, digits: 2)
-        self.octets.append(UInt8(ascii: "T"))
-        self.write(civil.hour, digits: 2)
-        self.octets.append(UInt8(ascii: ":"))
-        self.write(civil.minute, digits: 2)
-        self.octets.append(UInt8(ascii: ":"))
-        self.write(civil.second, digits: 2)
-        self.octets.append(UInt8(ascii: "."))
-        self.write(civil.millisecond, digits: 3)
-        self.octets.append(UInt8(ascii: "Z"))
     }
 
     /// Text of anybody, with control characters as `\u{a}`, so that one event stays one line.
@@ -61,11 +40,13 @@ struct LogLine {
     }
 
     private mutating func write(_ text: String, as notation: Notation) {
-        // Nearly all text is plain, and goes as it is; only the rest is looked at character by character.
-        guard !text.utf8.allSatisfy({ (0x20..<0x7F).contains($0) && $0 != 0x22 && $0 != 0x5C }) else {
-            self.write(text)
+        // Nearly all text is plain, and stays as it was written; only the rest is looked at character by character.
+        let start = self.octets.count
+        self.write(text)
+        guard self.octets[start...].contains(where: isSpecial) else {
             return
         }
+        self.octets.removeSubrange(start...)
         for scalar in text.unicodeScalars {
             switch (scalar, notation) {
             case (_, .json) where scalar.isControl:
@@ -79,16 +60,11 @@ struct LogLine {
             }
         }
     }
+}
 
-    private mutating func write(_ number: Int, digits: Int) {
-        var divisor = digits == 4 ? 1_000 : digits == 3 ? 100 : 10
-        var rest = max(0, number)
-        while divisor > 0 {
-            self.octets.append(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest / divisor % 10))
-            rest %= divisor
-            divisor /= 10
-        }
-    }
+/// Whether an octet may have to be written in another way.
+private func isSpecial(_ octet: UInt8) -> Bool {
+    octet < 0x20 || octet > 0x7E || octet == UInt8(ascii: "\"") || octet == UInt8(ascii: "\\")
 }
 
 extension Unicode.Scalar {

@@ -20,8 +20,6 @@ package struct SubmissionHeader: Sendable {
     package let messageID: String
     /// Decoded, on one line, without control characters, at most `subjectLimit` characters.
     package let subject: String
-    /// The domain of the first mailbox of the From field, in lower case; nil when there is none.
-    package let fromDomain: String?
     /// The message says `TLS-Required: No` (RFC 8689 §3).
     package let isTLSOptional: Bool
     /// Received fields that were there before ours.
@@ -71,7 +69,6 @@ package struct SubmissionHeader: Sendable {
         self.replacedLength = survey.end
         self.messageID = identifier
         self.subject = survey.subject
-        self.fromDomain = survey.fromDomain
         self.isTLSOptional = survey.isTLSOptional
         self.receivedCount = survey.receivedCount
     }
@@ -83,7 +80,6 @@ private struct Survey {
     var removed: [Range<Int>] = []
     var messageID: String?
     var subject = ""
-    var fromDomain: String?
     var hasDate = false
     var isTLSOptional = false
     var receivedCount = 0
@@ -130,8 +126,6 @@ private struct Survey {
             self.removed.append(range)
         case 4 where equals(name, "date"):
             self.hasDate = true
-        case 4 where equals(name, "from"):
-            self.fromDomain = self.fromDomain ?? AddressList(field().unfolded).mailboxes.first?.domain.lowercased()
         case 7 where equals(name, "subject"):
             self.subject = self.subject.isEmpty ? shortened(field()) : self.subject
         case 8 where equals(name, "received"):

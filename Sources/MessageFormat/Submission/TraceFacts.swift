@@ -44,18 +44,31 @@ package struct TraceFacts: Sendable {
 
     /// The whole field with its line ends.
     package var receivedField: String {
-        let address = self.clientAddress.map { " (\($0.literal))" } ?? ""
-        var lines = [
-            "Received: from \(safeName(self.clientName))\(address)",
-            "by \(safeName(self.hostname)) (Hikyaku) with \(self.transmissionType) id \(self.queueID)",
-        ]
-        let recipient = self.recipients.count == 1 ? self.recipients.first : nil
-        let path = recipient.map(\.description).flatMap { isPrintable($0) ? "for <\($0)>; " : nil }
-        if path == nil {
-            lines[1] += ";"
+        var field = "Received: from "
+        field.reserveCapacity(384)
+        field += safeName(self.clientName)
+        if let address = self.clientAddress {
+            field += " ("
+            field += address.literal
+            field += ")"
         }
-        lines.append("\(path ?? "")\(self.receivedAt.messageDate)")
-        return lines.joined(separator: "\r\n\t") + "\r\n"
+        field += "\r\n\tby "
+        field += safeName(self.hostname)
+        field += " (Hikyaku) with "
+        field += self.transmissionType
+        field += " id "
+        field += self.queueID.description
+        let recipient = self.recipients.count == 1 ? self.recipients.first?.description : nil
+        if let recipient, isPrintable(recipient) {
+            field += "\r\n\tfor <"
+            field += recipient
+            field += ">; "
+        } else {
+            field += ";\r\n\t"
+        }
+        field += self.receivedAt.messageDate
+        field += "\r\n"
+        return field
     }
 
     /// The registered "with" word (RFC 3848, RFC 6531 §4.3).

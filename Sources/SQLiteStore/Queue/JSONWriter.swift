@@ -2,8 +2,13 @@
 ///
 /// `JSONEncoder` boxes every value and looks up its type; that was a twentieth of all work for a message.
 struct JSONWriter {
-    private var octets: [UInt8] = []
+    private var octets: [UInt8]
     private var needsComma = false
+
+    init() {
+        self.octets = []
+        self.octets.reserveCapacity(512)
+    }
 
     /// What was written, as text.
     var text: String {
@@ -25,6 +30,17 @@ struct JSONWriter {
     mutating func string(_ text: String) {
         self.separate()
         self.octets.append(UInt8(ascii: "\""))
+        let start = self.octets.count
+        self.octets.append(contentsOf: text.utf8)
+        if self.octets[start...].contains(where: needsEscape) {
+            self.octets.removeSubrange(start...)
+            self.writeEscaped(text)
+        }
+        self.octets.append(UInt8(ascii: "\""))
+        self.needsComma = true
+    }
+
+    private mutating func writeEscaped(_ text: String) {
         for octet in text.utf8 {
             switch octet {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"):
@@ -38,8 +54,6 @@ struct JSONWriter {
                 self.octets.append(octet)
             }
         }
-        self.octets.append(UInt8(ascii: "\""))
-        self.needsComma = true
     }
 
     /// A member of an object whose value the caller writes next.
@@ -97,6 +111,10 @@ struct JSONWriter {
             self.octets.append(UInt8(ascii: ","))
         }
     }
+}
+
+private func needsEscape(_ octet: UInt8) -> Bool {
+    octet < 0x20 || octet == UInt8(ascii: "\"") || octet == UInt8(ascii: "\\")
 }
 
 private func hexadecimalDigit(_ value: UInt8) -> UInt8 {

@@ -39,7 +39,6 @@ import struct NIOCore.ByteBuffer
         #expect(stored == Self.received + SampleMessages.djangoText)
         #expect(header.messageID == "<176397582312.7.1234@web-1>")
         #expect(header.subject == "確認コード")
-        #expect(header.fromDomain == "app.example.com")
         #expect(header.receivedCount == 0)
         #expect(!header.isLooping)
     }
