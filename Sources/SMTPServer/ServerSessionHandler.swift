@@ -204,6 +204,10 @@ final class ServerSessionHandler: ChannelDuplexHandler {
             }
             self.run(action)
         }
+        if self.input.readableBytes == 0 {
+            // Let go of, so that the channel can read into the same memory again instead of asking for more.
+            self.input = ByteBuffer()
+        }
         self.relieveMemory()
         self.resumeReading()
     }

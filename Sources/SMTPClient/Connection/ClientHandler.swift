@@ -214,6 +214,10 @@ final class ClientHandler: ChannelInboundHandler {
                 }
                 self.run(action)
             }
+            if self.received.readableBytes == 0 {
+                // Let go of, so that the channel can read into the same memory again instead of asking for more.
+                self.received = ByteBuffer()
+            }
         } catch {
             self.interrupt(.protocolError(error.rawValue))
         }
