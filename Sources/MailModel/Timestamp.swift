@@ -159,7 +159,7 @@ private struct FixedText {
         self.count += digits
     }
 
-    /// `10:17:03`
+    /// The time of day: `10:17:03`.
     mutating func write(_ civil: CivilTime) {
         self.write(civil.hour, digits: 2)
         self.write(":")
