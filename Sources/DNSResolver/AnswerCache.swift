@@ -55,6 +55,11 @@ final class AnswerCache: Sendable {
         }
     }
 
+    /// Drops an answer that has turned out to be none.
+    func remove(_ question: Question) {
+        self.entries.withLock { $0[question] = nil }
+    }
+
     func flush() {
         self.entries.withLock { $0 = [:] }
     }

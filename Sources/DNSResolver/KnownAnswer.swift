@@ -30,6 +30,23 @@ extension ResolverConfiguration {
         case .tls, .https: true
         }
     }
+
+    /// Whether the operator names the server as one that validates.
+    func isNamedTrusted(_ source: DNSSource) -> Bool {
+        switch source {
+        case .system: false
+        case .server(let address, _), .tls(_, let address, _), .https(_, let address, _, _):
+            self.trustedAddresses.contains(address)
+        }
+    }
+
+    /// Whether a source may be asked beside others, and so learn of every name that is looked up.
+    func mayConfirm(_ source: DNSSource) -> Bool {
+        switch self.confirmers {
+        case .none: false
+        case .allBut(let others): !others.contains(source)
+        }
+    }
 }
 
 /// 127.0.0.0/8 and ::1 without 127.0.0.11.

@@ -2,50 +2,94 @@ import DNSProtocol
 import MailModel
 
 extension ResolverChain {
-    private enum Event: Sendable {
+    /// How long sources may take where a last good answer is at hand (RFC 8767 §5), or where all of them have just failed.
+    private static let littlePatience = Duration.milliseconds(1_800)
+
+    enum Event: Sendable {
         case answer(Int, SourceAnswer)
         case unchecked(Int, isBogus: Bool)
         case headStartElapsed(Int)
+        case patienceElapsed
+        case littlePatienceElapsed
         case deadline
     }
 
     /// One lookup while it runs.
-    private struct Course {
+    struct Course {
         let question: Question
         let sources: [DNSSource]
+        let events: AsyncStream<Event>
         let sink: AsyncStream<Event>.Continuation
         let denials = Denials()
         var machine: LookupMachine
         var answers: [Int: SourceAnswer] = [:]
         var pending: [Int: ContinuousClock.Instant] = [:]
         var foundBogus: Set<Int> = []
+        var denied: Set<Int> = []
+        var hasGiven = false
         var timers: [Task<Void, Never>] = []
     }
 
-    /// Drives the lookup machine with real sources.
+    /// Where a lookup stands when it has something to tell.
+    private enum Word {
+        /// An answer that may be corrected yet.
+        case given(LookupMachine.Verdict)
+        case final(LookupMachine.Verdict)
+    }
+
+    /// Drives the lookup machine with real sources; also gives the rest of a lookup that is not over with its answer.
     ///
     /// A source that another one outran is not cut short: it is heard out for its health's sake, so that the next lookup
     /// does not wait for a silent one again, for as long as a single source may take and no longer.
-    func ask(_ question: Question, confirmsNegative: Bool, within limit: Duration) async -> Finding {
+    func ask(_ question: Question, confirmsNegative: Bool) async -> (finding: Finding, rest: Course?) {
         let sources = self.health.ordered(self.sources(for: question))
         let (events, sink) = AsyncStream.makeStream(of: Event.self)
         var course = Course(
             question: question,
             sources: sources,
+            events: events,
             sink: sink,
             machine: LookupMachine(sources: sources.map(self.traits), rule: self.rule(confirmsNegative))
         )
-        course.timers.append(Self.after(limit, .deadline, to: sink))
-        defer { course.timers.forEach { $0.cancel() } }
-        var verdict = self.obey(course.machine.start(), &course)
-        var arrivals = events.makeAsyncIterator()
-        while verdict == nil, let event = await arrivals.next() {
-            verdict = self.obey(self.note(event, &course), &course)
+        let limit = self.configuration.lookupTimeout
+        course.timers.append(Self.after(self.isOut ? min(limit, Self.littlePatience) : limit, .deadline, to: sink))
+        if limit > Self.littlePatience {
+            course.timers.append(Self.after(Self.littlePatience, .littlePatienceElapsed, to: sink))
         }
-        return self.conclude(verdict ?? .unavailable, course)
+        switch await self.proceed(&course, self.obey(course.machine.start(), &course)) {
+        case .given(let verdict):
+            return (self.conclude(verdict, &course), course)
+        case .final(let verdict):
+            course.timers.forEach { $0.cancel() }
+            return (self.conclude(verdict, &course), nil)
+        }
     }
 
-    private func note(_ event: Event, _ course: inout Course) -> [LookupMachine.Action] {
+    /// Hears a lookup out whose answer was given before a validator had spoken; nil when it was right.
+    func hearOut(_ rest: Course) async -> Finding? {
+        var course = rest
+        defer { course.timers.forEach { $0.cancel() } }
+        guard case .final(let verdict) = await self.proceed(&course, nil) else {
+            preconditionFailure("an answer is given once")
+        }
+        let finding = self.conclude(verdict, &course)
+        return verdict == .bogus || finding.answer?.isSecure == true ? finding : nil
+    }
+
+    private func proceed(_ course: inout Course, _ first: Word?) async -> Word {
+        if let first {
+            return first
+        }
+        for await event in course.events {
+            let actions = await self.note(event, &course)
+            if let word = self.obey(actions, &course) {
+                return word
+            }
+        }
+        return .final(.unavailable)
+    }
+
+    private func note(_ event: Event, _ course: inout Course) async -> [LookupMachine.Action] {
         switch event {
         case .answer(let index, let answer):
             course.pending[index] = nil
@@ -62,13 +106,21 @@ extension ResolverChain {
             return course.machine.checked(index, isBogus: isBogus)
         case .headStartElapsed(let index):
             return course.machine.headStartElapsed(index)
+        case .patienceElapsed:
+            return course.machine.patienceElapsed()
+        case .littlePatienceElapsed:
+            // Read only now, since nearly every lookup is over before.
+            guard !course.hasGiven, await self.hasLastGood(course.question) else {
+                return []
+            }
+            return course.machine.deadlineReached()
         case .deadline:
             return course.machine.deadlineReached()
         }
     }
 
-    /// Does what the machine wants; gives the verdict once there is one.
-    private func obey(_ actions: [LookupMachine.Action], _ course: inout Course) -> LookupMachine.Verdict? {
+    /// Does what the machine wants; gives its word once there is one.
+    private func obey(_ actions: [LookupMachine.Action], _ course: inout Course) -> Word? {
         for action in actions {
             let (question, sink) = (course.question, course.sink)
             switch action {
@@ -90,8 +142,13 @@ extension ResolverChain {
                 Task { sink.yield(.unchecked(index, isBogus: await self.callsBogus(question, source))) }
             case .armHeadStart(let index):
                 course.timers.append(Self.after(self.configuration.headStart, .headStartElapsed(index), to: sink))
+            case .armPatience:
+                course.timers.append(Self.after(self.configuration.headStart, .patienceElapsed, to: sink))
+            case .give(let index):
+                course.hasGiven = true
+                return .given(.answer(index))
             case .finish(let verdict):
-                return verdict
+                return .final(verdict)
             }
         }
         return nil
@@ -126,7 +183,9 @@ extension ResolverChain {
         .init(
             witness: source.witness,
             validates: self.health.validates(source),
-            isDoubtful: !self.health.isHealthy(source)
+            isDoubtful: !self.health.isHealthy(source),
+            confirms: self.configuration.mayConfirm(source)
+                && (self.health.validates(source) || self.configuration.isNamedTrusted(source))
         )
     }
 
@@ -150,11 +209,12 @@ extension ResolverChain {
 
     /// Whether a source has an answer without validation, and again none with it: it is the data that it refuses.
     ///
-    /// Somebody waits with a good answer in hand, hence not for long.
+    /// Somebody waits with a good answer in hand, hence not for long; but the source has just shown that it answers, and
+    /// spends half of its time on a question with EDNS.
     private func callsBogus(_ question: Question, _ source: DNSSource) async -> Bool {
         var manner = self.manner(source)
         manner.checkingDisabled = true
-        manner.timeout = min(self.configuration.headStart, manner.timeout)
+        manner.timeout = min(self.configuration.headStart * 2, manner.timeout)
         let unchecked = await self.client.ask(question, of: source, manner)
         guard unchecked.interpretation.isUsable else {
             return false
@@ -167,22 +227,17 @@ extension ResolverChain {
 // MARK: - What came of it
 
 extension ResolverChain {
-    private func conclude(_ verdict: LookupMachine.Verdict, _ course: Course) -> Finding {
-        var denied: Set<Int> = []
+    private func conclude(_ verdict: LookupMachine.Verdict, _ course: inout Course) -> Finding {
         if case .answer(let index) = verdict, let answer = course.answers[index] {
             self.judge(course, except: answer)
             if answer.interpretation.hasRecords {
-                denied = course.denials.refute()
+                self.refute(&course)
             }
         }
-        if !denied.isEmpty {
-            denied.forEach { self.health.contradict(course.sources[$0]) }
-            self.announceDisagreement(on: course.question, between: course.answers, course.sources)
-        }
-        var story: [(Int, SourceObservation)] = course.answers.map { index, answer in
+        var story: [(Int, SourceObservation)] = course.answers.map { [course] index, answer in
             var observation = SourceObservation.told(course.question, by: course.sources[index], answer)
             observation.result += course.foundBogus.contains(index) ? " (DNSSEC bogus)" : ""
-            observation.result += denied.contains(index) ? " (contradicted)" : ""
+            observation.result += course.denied.contains(index) ? " (contradicted)" : ""
             return (index, observation)
         }
         story += course.pending.map { ($0, .silent(course.question, course.sources[$0], for: .now - $1)) }
@@ -193,6 +248,17 @@ extension ResolverChain {
             },
             self.emptySystem(course.question) + story.sorted { $0.0 < $1.0 }.map(\.1)
         )
+    }
+
+    /// Somebody has the records, so that whoever denied them was wrong.
+    private func refute(_ course: inout Course) {
+        let denied = course.denials.refute().subtracting(course.denied)
+        guard !denied.isEmpty else {
+            return
+        }
+        course.denied.formUnion(denied)
+        denied.forEach { self.health.contradict(course.sources[$0]) }
+        self.announceDisagreement(on: course.question, between: course.answers, course.sources)
     }
 
     /// The answer stands, so that those who could not give one have failed.

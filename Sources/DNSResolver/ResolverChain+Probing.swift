@@ -32,12 +32,20 @@ extension ResolverChain {
         !self.expandedSources().contains(where: self.health.isHealthy)
     }
 
-    /// Asks the failing sources that are due at a time what they failed on, and suspect ones what nobody can fail on.
+    /// Asks the failing sources that are due at a time what they failed on, suspect ones what nobody can fail on, and those
+    /// that may be asked beside others whether they validate: the root is signed, and tells nobody who gets mail from here.
     package func probe(at now: ContinuousClock.Instant) async {
-        let current = Set(self.expandedSources())
+        let sources = self.expandedSources()
+        let current = Set(sources)
         await withTaskGroup { group in
             for (source, question) in self.health.dueProbes(at: now) where current.contains(source) {
                 group.addTask { _ = await self.ask(question, of: source) }
+            }
+            for source in self.health.unexamined(sources.filter(self.configuration.mayConfirm), at: now) {
+                group.addTask {
+                    let answer = await self.client.ask(Self.root, of: source, self.manner(source))
+                    self.health.examined(source, answer, at: now)
+                }
             }
             for source in self.health.suspects() where current.contains(source) {
                 group.addTask {

@@ -12,8 +12,8 @@ package final class ResolverChain: Resolver {
     private static let failureMemory = Duration.seconds(1)
     /// How long a last good answer stands in without asking again; a source that comes back ends it (RFC 8767 §5).
     private static let staleMemory = Duration.seconds(30)
-    /// How long sources may take where a last good answer is at hand (RFC 8767 §5), or where all of them have just failed.
-    private static let littlePatience = Duration.milliseconds(1_800)
+    /// How long a name is called bogus whose answer had been given out before the validator spoke (RFC 9520 §3.2).
+    private static let bogusMemory = Duration.seconds(60)
     /// How long a failed lookup stays so while every source is failing; a source that comes back ends it.
     private static let outageMemory = Duration.seconds(10)
 
@@ -30,6 +30,13 @@ package final class ResolverChain: Resolver {
         var running: [Key: Task<Finding, Never>] = [:]
         var archivedAt: [Question: ContinuousClock.Instant] = [:]
         var failures: [Key: (finding: Finding, until: ContinuousClock.Instant)] = [:]
+
+        mutating func note(_ finding: Finding, for key: Key, until: ContinuousClock.Instant) {
+            if self.failures.count > 1_000 {
+                self.failures = [:]
+            }
+            self.failures[key] = (finding, until)
+        }
     }
 
     private struct Key: Hashable {
@@ -193,17 +200,13 @@ extension ResolverChain {
     }
 
     private func askAndRemember(_ key: Key) async -> Finding {
-        let kept = await self.recall(key.question)
-        let hasSibling = kept == nil ? await self.hasSibling(key.question) : false
-        let isHurried = kept != nil || hasSibling || self.isOut
-        let patience = min(isHurried ? Self.littlePatience : .seconds(3_600), self.configuration.lookupTimeout)
-        var finding = await self.ask(key.question, confirmsNegative: key.confirmsNegative, within: patience)
+        var (finding, rest) = await self.ask(key.question, confirmsNegative: key.confirmsNegative)
         if let answer = finding.answer {
             self.cache.store(answer, for: key.question, confirmed: key.confirmsNegative)
         } else if finding.verdict == .bogus {
             // The last good answer is no better: it may be what the forger wants.
             self.announceBogus(key.question, finding)
-        } else if let stale = kept {
+        } else if let stale = await self.recall(key.question) {
             self.announceStale(key.question, stale.age)
             finding.answer = stale.answer
             finding.staleAge = stale.age
@@ -216,20 +219,45 @@ extension ResolverChain {
                 )
             )
         }
+        self.settle(key, finding)
+        if let rest {
+            // Not structured: nobody waits for it; bounded by the time that a source has.
+            Task { await self.correct(key, rest) }
+        }
+        return finding
+    }
+
+    /// Notes how a lookup ended, so that what failed is not asked again at once.
+    private func settle(_ key: Key, _ finding: Finding) {
         let isFailure = finding.answer == nil
-        let failureMemory = self.isOut ? Self.outageMemory : Self.failureMemory
-        self.state.withLock { [finding] state in
+        let memory = isFailure ? self.isOut ? Self.outageMemory : Self.failureMemory : Self.staleMemory
+        self.state.withLock { state in
             state.running[key] = nil
             if isFailure || finding.staleAge != nil {
-                if state.failures.count > 1_000 {
-                    state.failures = [:]
-                }
-                state.failures[key] = (finding, .now + (isFailure ? failureMemory : Self.staleMemory))
+                state.note(finding, for: key, until: .now + memory)
             } else {
                 state.failures[key] = nil
             }
         }
-        return finding
+    }
+
+    /// The validator speaks after the answer was given out: the next one who asks gets its word.
+    private func correct(_ key: Key, _ rest: Course) async {
+        guard let finding = await self.hearOut(rest) else {
+            return
+        }
+        if let answer = finding.answer {
+            self.cache.store(answer, for: key.question, confirmed: key.confirmsNegative)
+            return
+        }
+        self.state.withLock { state in
+            for confirmsNegative in [false, true] {
+                let key = Key(question: key.question, confirmsNegative: confirmsNegative)
+                state.note(finding, for: key, until: .now + Self.bogusMemory)
+            }
+        }
+        self.cache.remove(key.question)
+        self.announceBogus(key.question, finding)
     }
 }
 
@@ -263,12 +291,15 @@ extension ResolverChain {
         )
     }
 
-    /// Whether the other address family of a host has a last good answer: then nobody waits long for this one.
-    private func hasSibling(_ question: Question) async -> Bool {
+    /// Whether there is a last good answer, or one of a host's other address family: then nobody waits long for this one.
+    func hasLastGood(_ question: Question) async -> Bool {
+        if await self.recall(question) != nil {
+            return true
+        }
         switch question.type {
-        case .a: await self.recall(Question(.aaaa, question.name)) != nil
-        case .aaaa: await self.recall(Question(.a, question.name)) != nil
-        default: false
+        case .a: return await self.recall(Question(.aaaa, question.name)) != nil
+        case .aaaa: return await self.recall(Question(.a, question.name)) != nil
+        default: return false
         }
     }
 

@@ -1,6 +1,13 @@
 package import DNSProtocol
 package import MailModel
 
+/// The sources that may be asked beside one that does not validate; they learn of every name that is looked up.
+package enum Confirmers: Hashable, Sendable {
+    case none
+    /// Every source but these.
+    case allBut(Set<DNSSource>)
+}
+
 /// How names are resolved.
 package struct ResolverConfiguration: Sendable {
     /// Who is asked, in the operator's order.
@@ -25,6 +32,8 @@ package struct ResolverConfiguration: Sendable {
     package var trustsLoopback: Bool
     /// Names with fixed addresses, in lower case; they are never looked up.
     package var hosts: [String: [IPAddress]]
+    /// Which of the sources that validate are asked beside those that do not.
+    package var confirmers: Confirmers
     /// The most answers that are kept in memory.
     package var cacheLimit: Int
     /// A PEM file of certificates that are trusted beside the system's, for DNS over TLS.
@@ -42,6 +51,7 @@ package struct ResolverConfiguration: Sendable {
         trustedAddresses: Set<IPAddress> = [],
         trustsLoopback: Bool = true,
         hosts: [String: [IPAddress]] = [:],
+        confirmers: Confirmers = .allBut(Set(PublicResolvers.sources)),
         cacheLimit: Int = 10_000,
         trustRootsFile: String? = nil
     ) {
@@ -56,6 +66,7 @@ package struct ResolverConfiguration: Sendable {
         self.trustedAddresses = trustedAddresses
         self.trustsLoopback = trustsLoopback
         self.hosts = hosts
+        self.confirmers = confirmers
         self.cacheLimit = cacheLimit
         self.trustRootsFile = trustRootsFile
     }

@@ -31,6 +31,8 @@ final class SourceHealth: Sendable {
         var strikes: Set<Question> = []
         var plainUntil: ContinuousClock.Instant?
         var validates = false
+        /// When it is asked again whether it validates.
+        var examinedUntil: ContinuousClock.Instant?
         var contradictions = 0
         var contradictedUntil: ContinuousClock.Instant?
         var announcedAt: ContinuousClock.Instant?
@@ -69,6 +71,9 @@ final class SourceHealth: Sendable {
     private static let lieMemory = Duration.seconds(600)
     /// How soon the log may tell of the same source again.
     private static let announcementInterval = Duration.seconds(60)
+    /// How soon a source is asked again whether it validates, after it said no or said nothing.
+    private static let examinationInterval = Duration.seconds(3_600)
+    private static let shortExaminationInterval = Duration.seconds(60)
     /// So many names in a row that it could not resolve make a source suspect.
     private static let strikeLimit = 3
 
@@ -147,6 +152,29 @@ final class SourceHealth: Sendable {
             let suspects = entries.filter { $0.value.strikes.count >= Self.strikeLimit && $0.value.failure == nil }
             suspects.keys.forEach { entries[$0]?.strikes = [] }
             return Array(suspects.keys)
+        }
+    }
+
+    /// Those of some sources of which it is to be found out whether they validate; each will come up later the next time.
+    func unexamined(_ sources: [DNSSource], at now: ContinuousClock.Instant) -> [DNSSource] {
+        self.entries.withLock { entries in
+            let due = sources.filter { source in
+                let entry = entries[source, default: Entry()]
+                return !entry.validates && !entry.isFailing(now) && entry.examinedUntil.map { $0 <= now } ?? true
+            }
+            due.forEach { entries[$0, default: Entry()].examinedUntil = now + Self.shortExaminationInterval }
+            return due
+        }
+    }
+
+    /// What came of the question whether a source validates; an answer to that is held neither against it nor for it.
+    func examined(_ source: DNSSource, _ answer: SourceAnswer, at now: ContinuousClock.Instant) {
+        guard answer.interpretation.isUsable else {
+            return
+        }
+        self.entries.withLock { entries in
+            entries[source, default: Entry()].validates = answer.isAuthenticated
+            entries[source, default: Entry()].examinedUntil = now + Self.examinationInterval
         }
     }
 

@@ -10,14 +10,20 @@ struct LookupMachineTests {
     private let failure = Interpretation.failed(.code(.serverFailure))
     private let bogus = Interpretation.failed(.code(.serverFailure, ExtendedError(rawValue: 6)))
 
-    /// Sources by the names of their witnesses; a trailing `+` is one that validates, a `-` one that has just failed.
+    /// Sources by the names of their witnesses; behind them a `+` for one that validates, a `*` for one that may be asked beside others,
+    /// and a `-` for one that has just failed.
     private func machine(
         _ sources: [String],
         _ rule: LookupMachine.NegativeRule = .agreement
     ) -> LookupMachine {
         LookupMachine(
             sources: sources.map {
-                .init(witness: String($0.prefix(1)), validates: $0.contains("+"), isDoubtful: $0.hasSuffix("-"))
+                .init(
+                    witness: String($0.prefix(1)),
+                    validates: $0.contains("+"),
+                    isDoubtful: $0.hasSuffix("-"),
+                    confirms: $0.contains("*")
+                )
             },
             rule: rule
         )
@@ -221,6 +227,118 @@ struct LookupMachineTests {
         #expect(known.answered(1, self.records) == [.finish(.answer(1))], "it would have failed, too")
     }
 
+    // MARK: A validator beside
+
+    @Test("a validator is asked beside a source that does not validate, and its word stands")
+    func validatorBeside() {
+        var machine = self.machine(["a", "b", "c+*"])
+        #expect(machine.start() == [.ask(0), .ask(2), .armHeadStart(0)])
+        #expect(machine.answered(0, self.records) == [.armPatience])
+        #expect(machine.answered(2, self.records, isAuthenticated: true) == [.finish(.answer(2))])
+
+        machine = self.machine(["a", "b", "c+*"])
+        _ = machine.start()
+        #expect(machine.answered(2, self.records) == [.finish(.answer(2))], "it would have failed otherwise")
+
+        machine = self.machine(["a", "b*"])
+        #expect(machine.start() == [.ask(0), .ask(1)], "one that the operator names is asked as well")
+        _ = machine.answered(0, self.records)
+        #expect(machine.answered(1, self.records) == [.finish(.answer(0))], "its word that all is well has no weight")
+    }
+
+    @Test("what it calls bogus, or cannot answer but without validation, is not used")
+    func bogusBeside() {
+        var machine = self.machine(["a", "b+*"])
+        _ = machine.start()
+        #expect(machine.answered(1, self.bogus).isEmpty)
+        #expect(machine.answered(0, self.records) == [.finish(.bogus)])
+
+        for validator in ["b+*", "b*"] {
+            machine = self.machine(["a", validator])
+            _ = machine.start()
+            _ = machine.answered(0, self.records)
+            #expect(machine.answered(1, self.failure) == [.askUnchecked(1)])
+            #expect(machine.checked(1, isBogus: true) == [.finish(.bogus)])
+        }
+
+        machine = self.machine(["a", "b+*", "c"])
+        _ = machine.start()
+        _ = machine.answered(0, self.records)
+        #expect(machine.answered(1, self.bogus) == [.ask(2)], "others may vouch for the answer")
+        #expect(machine.answered(2, self.records, isAuthenticated: true) == [.finish(.answer(2))])
+    }
+
+    @Test("a validator that is silent holds an answer up for a short while, and may correct it later")
+    func lateValidator() {
+        var machine = self.machine(["a", "b+*"])
+        _ = machine.start()
+        #expect(machine.patienceElapsed().isEmpty, "nobody waits yet")
+        #expect(machine.answered(0, self.records) == [.armPatience])
+        #expect(machine.patienceElapsed() == [.give(0)])
+        #expect(machine.patienceElapsed().isEmpty)
+        var silent = machine
+        #expect(silent.answered(1, self.silence) == [.finish(.answer(0))])
+        var confirming = machine
+        #expect(confirming.answered(1, self.records, isAuthenticated: true) == [.finish(.answer(1))])
+        #expect(machine.answered(1, self.failure) == [.askUnchecked(1)])
+        #expect(machine.checked(1, isBogus: true) == [.finish(.bogus)])
+    }
+
+    @Test("a check that runs when the patience is over is waited for")
+    func patienceDuringCheck() {
+        var machine = self.machine(["a", "b+*"])
+        _ = machine.start()
+        _ = machine.answered(0, self.records)
+        #expect(machine.answered(1, self.failure) == [.askUnchecked(1)])
+        #expect(machine.patienceElapsed().isEmpty)
+        #expect(machine.checked(1, isBogus: false) == [.finish(.answer(0))])
+    }
+
+    @Test("none is asked beside a validator, none that has just failed, and none that may not be")
+    func noValidatorBeside() {
+        for sources in [["a+", "b+*"], ["a*", "b+*"], ["a", "b+*-"], ["a", "b+"]] {
+            var machine = self.machine(sources)
+            #expect(machine.start() == [.ask(0), .armHeadStart(0)], "\(sources)")
+        }
+    }
+
+    @Test("a validator that is dead is replaced by the next one, and nobody else is asked for it")
+    func deadValidator() {
+        var machine = self.machine(["a", "b+*", "c+*", "d"])
+        #expect(machine.start() == [.ask(0), .ask(1), .armHeadStart(0)])
+        #expect(machine.answered(1, self.silence) == [.ask(2)])
+        #expect(machine.answered(2, self.silence).isEmpty, "the first one has its head start yet")
+        #expect(machine.answered(0, self.records) == [.finish(.answer(0))])
+
+        machine = self.machine(["a+", "b", "c+*"])
+        _ = machine.start()
+        #expect(machine.answered(0, self.silence) == [.ask(1), .ask(2)], "the first one would have been enough")
+    }
+
+    @Test("when its turn comes it has been asked already, and gets its head start")
+    func confirmersTurn() {
+        var machine = self.machine(["a", "b+*", "c"])
+        #expect(machine.start() == [.ask(0), .ask(1), .armHeadStart(0)])
+        #expect(machine.answered(0, self.silence) == [.armHeadStart(1)])
+        #expect(machine.headStartElapsed(1) == [.ask(2)])
+        #expect(machine.answered(2, self.records) == [.armPatience])
+        #expect(machine.patienceElapsed() == [.give(2)])
+
+        machine = self.machine(["a", "b+*", "c"])
+        _ = machine.start()
+        #expect(machine.headStartElapsed(0) == [.armHeadStart(1)])
+        #expect(machine.answered(1, self.silence) == [.ask(2)], "the turn of the next one")
+
+        machine = self.machine(["a", "b+*"])
+        _ = machine.start()
+        _ = machine.answered(0, self.silence)
+        #expect(machine.answered(1, self.silence) == [.finish(.unavailable)])
+        machine = self.machine(["a", "b+*"])
+        _ = machine.start()
+        _ = machine.answered(1, self.silence)
+        #expect(machine.answered(0, self.silence) == [.finish(.unavailable)])
+    }
+
     @Test("negative answers may be forged as well")
     func bogusDenial() {
         var machine = self.machine(["a", "b", "c"])
@@ -249,7 +367,7 @@ struct LookupMachineTests {
     func ends(seed: UInt64) {
         var generator = SplitMix(state: seed)
         let kinds = [self.records, self.negative, self.mild, self.silence, self.failure, self.bogus]
-        let names = ["a", "b", "c", "a", "d+"].prefix(Int.random(in: 1...5, using: &generator))
+        let names = ["a", "b", "c*", "a", "d+*"].prefix(Int.random(in: 1...5, using: &generator))
         var machine = self.machine(Array(names))
         var open = machine.start()
         var hadRecords = false
@@ -269,6 +387,10 @@ struct LookupMachineTests {
                 open += machine.checked(index, isBogus: false)
             case .armHeadStart(let index):
                 open += machine.headStartElapsed(index)
+            case .armPatience:
+                open += machine.patienceElapsed()
+            case .give(let index):
+                #expect(hadRecords, "\(index) is given, seed \(seed)")
             case .finish(let verdict):
                 if hadRecords, !calledBogus, case .answer(let index) = verdict {
                     #expect(index < names.count)

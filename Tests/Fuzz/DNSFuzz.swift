@@ -69,7 +69,8 @@ private func fuzzMachine(_ octets: [UInt8]) {
         return LookupMachine.Source(
             witness: "\(traits % 4)",
             validates: traits & 16 != 0,
-            isDoubtful: traits & 32 != 0
+            isDoubtful: traits & 32 != 0,
+            confirms: traits & 64 != 0
         )
     }
     var run = Run(LookupMachine(sources: sources, rule: rule), count)
@@ -86,6 +87,7 @@ private struct Run {
     private var asked: [Int] = []
     private var checking: [Int] = []
     private var everAsked: Set<Int> = []
+    private var given: Int?
     private(set) var verdict: LookupMachine.Verdict?
 
     var isOver: Bool { self.verdict != nil }
@@ -99,6 +101,7 @@ private struct Run {
     mutating func step(_ event: UInt8, _ answer: () -> Interpretation) {
         switch event % 8 {
         case 0: self.obey(self.machine.deadlineReached())
+        case 1 where event == 0xF9: self.obey(self.machine.patienceElapsed())
         case 1: self.obey(self.machine.headStartElapsed(Int(event >> 3)))
         case 2 where !self.checking.isEmpty:
             let index = self.checking.remove(at: Int(event >> 4) % self.checking.count)
@@ -141,8 +144,12 @@ private struct Run {
             case .askUnchecked(let index):
                 require(self.everAsked.contains(index), "somebody is checked who was not asked")
                 self.checking.append(index)
-            case .armHeadStart:
+            case .armHeadStart, .armPatience:
                 break
+            case .give(let index):
+                require(self.everAsked.contains(index), "the answer of somebody who was not asked is given")
+                require(self.given == nil, "an answer is given twice")
+                self.given = index
             case .finish(let verdict):
                 if case .answer(let index) = verdict {
                     require(self.everAsked.contains(index), "the answer of somebody who was not asked")

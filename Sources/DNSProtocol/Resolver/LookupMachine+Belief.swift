@@ -37,12 +37,12 @@ extension LookupMachine {
         }
         let unexplained = self.heard.filter { index in
             // Of one that never validated anything, it is just a failure; half of a broken forwarder's answers fail.
-            self.checks[index] == nil && self.sources[index].validates && !self.sources[index].isDoubtful
+            self.checks[index] == nil && self.sources[index].isValidator
                 && self.progress[index].failure?.isUnexplained == true
         }
         unexplained.forEach { self.checks[$0] = .running }
         if unexplained.isEmpty, !self.checks.values.contains(where: \.isRunning) {
-            return self.finish(.answer(candidate))
+            return self.awaitConfirmer(of: candidate)
         }
         return unexplained.map { .askUnchecked($0) }
     }
@@ -96,10 +96,12 @@ extension LookupMachine {
         self.progress.contains(where: \.isAsked)
     }
 
-    /// A source that has validated answers before, and has not just failed, is still to be heard.
+    /// A source that has validated answers before, and has not just failed, is still to be heard; one that was only asked
+    /// beside another is not waited for so long.
     private var isValidatorAsked: Bool {
         self.sources.indices.contains {
             self.progress[$0].isAsked && self.sources[$0].validates && !self.sources[$0].isDoubtful
+                && $0 != self.confirmer
         }
     }
 }

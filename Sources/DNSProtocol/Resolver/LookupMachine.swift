@@ -13,6 +13,10 @@ package struct LookupMachine: Sendable {
         case armHeadStart(Int)
         /// Ask the source again, for what does not validate, too, and tell with `checked` whether it has an answer then.
         case askUnchecked(Int)
+        /// Tell with `patienceElapsed` when the validator that was asked beside has been waited for long enough.
+        case armPatience
+        /// Whoever waits may have the answer of this source; the lookup goes on, and its verdict corrects it.
+        case give(Int)
         case finish(Verdict)
     }
 
@@ -35,12 +39,18 @@ package struct LookupMachine: Sendable {
         package var validates: Bool
         /// It has just failed, so that a failure says nothing new.
         package var isDoubtful: Bool
+        /// It may be asked beside one that does not validate, for its word on whether an answer is bogus.
+        package var confirms: Bool
 
-        package init(witness: String, validates: Bool = false, isDoubtful: Bool = false) {
+        package init(witness: String, validates: Bool = false, isDoubtful: Bool = false, confirms: Bool = false) {
             self.witness = witness
             self.validates = validates
             self.isDoubtful = isDoubtful
+            self.confirms = confirms
         }
+
+        /// Its failures may mean that validation failed; what has just failed says nothing new.
+        var isValidator: Bool { (self.validates || self.confirms) && !self.isDoubtful }
     }
 
     /// When a negative answer is believed.
@@ -64,6 +74,15 @@ package struct LookupMachine: Sendable {
         case done(isBogus: Bool)
     }
 
+    /// How long an answer waits for a validator that was asked beside.
+    enum Patience {
+        case unneeded
+        case running
+        case over
+        /// The answer was given without the validator's word.
+        case given
+    }
+
     let sources: [Source]
     let rule: NegativeRule
     var progress: [Progress]
@@ -71,6 +90,10 @@ package struct LookupMachine: Sendable {
     /// Those that were heard, in the order in which their answers came.
     var heard: [Int] = []
     var lastAsked: Int?
+    /// The validator that was asked before its turn.
+    var confirmer: Int?
+    var isConfirmersTurn = false
+    var patience = Patience.unneeded
     var isFinished = false
 
     /// Prepares a lookup; sources in the order in which they are to be asked.
@@ -98,7 +121,10 @@ package struct LookupMachine: Sendable {
         if let candidate = self.positive {
             return self.settle(candidate)
         }
-        return self.negatives.isEmpty ? self.goOn() : self.weighNegatives()
+        guard self.negatives.isEmpty else {
+            return self.weighNegatives()
+        }
+        return self.isBeside(index) && self.isAnyoneAsked ? self.replaceConfirmer() : self.goOn()
     }
 
     package mutating func headStartElapsed(_ index: Int) -> [Action] {
@@ -131,10 +157,15 @@ package struct LookupMachine: Sendable {
 
 extension LookupMachine {
     mutating func askNext() -> [Action] {
-        guard let index = self.progress.firstIndex(where: \.isWaiting) else {
+        let next = self.progress.firstIndex(where: \.isWaiting)
+        if let actions = self.takeConfirmersTurn(before: next) {
+            return actions
+        }
+        guard let index = next else {
             return []
         }
-        return self.ask(index) + (self.progress.contains(where: \.isWaiting) ? [.armHeadStart(index)] : [])
+        let actions = self.ask(index) + self.askBeside(index)
+        return actions + (self.progress.contains(where: \.isWaiting) ? [.armHeadStart(index)] : [])
     }
 
     private mutating func ask(_ index: Int) -> [Action] {

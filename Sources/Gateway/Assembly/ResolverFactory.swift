@@ -23,8 +23,17 @@ enum ResolverFactory {
             trustedAddresses: settings.trustedAddresses,
             trustsLoopback: settings.trustsLoopback,
             hosts: settings.hosts,
+            confirmers: self.confirmers(settings),
             trustRootsFile: self.trustRootsFile
         )
+    }
+
+    private static func confirmers(_ settings: DNSSettings) -> Confirmers {
+        switch settings.askedValidators {
+        case .configured: .allBut(settings.namesSources ? [] : Set(PublicResolvers.sources))
+        case .all: .allBut([])
+        case .never: .none
+        }
     }
 
     /// The chain that asks by HTTPS through a client of the gateway's.

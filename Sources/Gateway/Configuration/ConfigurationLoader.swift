@@ -192,6 +192,8 @@ package struct ConfigurationLoader {
             isCautious: section.bool("caution") ?? false,
             trustedAddresses: trusted,
             trustsLoopback: trustsLoopback,
+            askedValidators: section.choice("ask-validators", DNSSettings.AskedValidators.self) ?? .configured,
+            namesSources: section.list("sources") != nil,
             hosts: hosts
         )
     }

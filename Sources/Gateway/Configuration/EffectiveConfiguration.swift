@@ -99,6 +99,7 @@ extension DNSSettings {
             "  serve-stale: \(configured(self.serveStale))", "  believe-lone-negative: \(self.believesLoneNegative)",
             "  caution: \(self.isCautious)",
             "  trust-ad: \(list((self.trustsLoopback ? ["loopback"] : []) + self.trustedAddresses.map(\.description).sorted()))",
+            "  ask-validators: \(self.askedValidators.rawValue)",
         ] + self.pins
     }
 

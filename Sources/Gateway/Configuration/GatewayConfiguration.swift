@@ -132,7 +132,20 @@ package struct DNSSettings: Sendable {
     package var trustedAddresses: Set<IPAddress>
     /// The same for servers on loopback.
     package var trustsLoopback: Bool
+    /// Which validators are asked beside sources that do not validate.
+    package var askedValidators: AskedValidators
+    /// Whether the operator wrote the sources; else they are the usual ones.
+    package var namesSources: Bool
     package var hosts: [String: [IPAddress]]
+
+    /// Whose validation may cost that they learn of every domain that gets mail.
+    package enum AskedValidators: String, Hashable, Sendable, CaseIterable {
+        /// The system's servers, and whom the operator names.
+        case configured
+        /// The public resolvers that are there by default, too.
+        case all
+        case never
+    }
 }
 
 /// What `hikyaku doctor` asks beside what is in use.

@@ -63,7 +63,12 @@ struct SignedNameServers {
     /// A file with the issuer of the certificate that unbound shows.
     var trustRootsFile: String { self.folder.appendingPathComponent("authority.pem").path }
 
-    func chain(_ names: String..., https: DNSOverHTTPSTransport? = nil) throws -> ResolverChain {
+    func chain(
+        _ names: String...,
+        trustsLoopback: Bool = true,
+        confirmers: Confirmers = .allBut([]),
+        https: DNSOverHTTPSTransport? = nil
+    ) throws -> ResolverChain {
         ResolverChain(
             configuration: ResolverConfiguration(
                 sources: try names.map(self.source),
@@ -71,6 +76,8 @@ struct SignedNameServers {
                 sourceTimeout: .seconds(10),
                 lookupTimeout: .seconds(30),
                 headStart: .seconds(10),
+                trustsLoopback: trustsLoopback,
+                confirmers: confirmers,
                 trustRootsFile: self.trustRootsFile
             ),
             group: FakeNameServer.group,

@@ -70,6 +70,40 @@ struct ValidatingServerTests {
         }
     }
 
+    @Test(
+        "a validator behind a server that does not validate is asked beside it, and its word counts",
+        arguments: [true, false]
+    )
+    func bogusBeside(givesReasons: Bool) async throws {
+        try await SignedNameServers.run(givesReasons: givesReasons) { servers in
+            let chain = try servers.chain("dnsmasq", "tls", trustsLoopback: false)
+            // Only a source whose validation counts is asked for these, which shows that it does validate.
+            #expect(await chain.tlsAssociations(of: "_25._tcp.mx1.signed.test").isSecure)
+            for zone in ["expired.test", "forged.test"] {
+                let found = await chain.mailExchangers(of: zone)
+                guard case .unavailable(let why) = found.lookup else {
+                    Issue.record("\(zone) \(found)")
+                    return
+                }
+                #expect(why.description.hasPrefix("DNSSEC bogus ("), "\(why)")
+                let results = found.observations.map(\.result)
+                #expect(
+                    results.first == "1 record" && results.last?.hasPrefix("SERVFAIL (DNSSEC") == true,
+                    "\(results)"
+                )
+            }
+            #expect(await chain.mailExchangers(of: "signed.test").isSecure)
+            guard case .records = await chain.mailExchangers(of: "plain.test").lookup else {
+                Issue.record("nobody signs plain.test")
+                return
+            }
+            let alone = try servers.chain("dnsmasq", "tls", trustsLoopback: false, confirmers: .none)
+            #expect(await alone.tlsAssociations(of: "_25._tcp.mx1.signed.test").isSecure)
+            let credulous = await alone.mailExchangers(of: "forged.test")
+            #expect(credulous.observations.map(\.result) == ["1 record"], "nobody else is to be asked")
+        }
+    }
+
     @Test("DNS over TLS and over HTTPS are spoken as unbound speaks them, and their word that it validated counts")
     func encrypted() async throws {
         try await SignedNameServers.run { servers in
