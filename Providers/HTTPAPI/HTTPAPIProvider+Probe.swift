@@ -15,10 +15,27 @@ extension HTTPAPIProvider {
         var request = self.service.probe
         request.timeout = max(.milliseconds(1), min(request.timeout, deadline - .now))
         do throws(HTTPFailure) {
-            return self.probe(try await self.client.send(request, addresses: addresses), host: host)
+            var probe = self.probe(try await self.client.send(request, addresses: addresses), host: host)
+            if probe.failure == nil {
+                probe.quota = await self.quota(of: addresses, until: deadline)
+            }
+            return probe
         } catch {
             let failure = TransportFailures.failure(error, secrets: self.service.secrets)
             return ProviderProbe(host: host, text: failure.text, failure: failure)
+        }
+    }
+
+    /// What may still be sent; that nobody tells is no failure of the way.
+    private func quota(of addresses: [IPAddress], until deadline: ContinuousClock.Instant) async -> ProviderQuota? {
+        guard var request = self.service.quotaRequest else {
+            return nil
+        }
+        request.timeout = max(.milliseconds(1), min(request.timeout, deadline - .now))
+        do throws(HTTPFailure) {
+            return self.service.quota(in: try await self.client.send(request, addresses: addresses))
+        } catch {
+            return .untold(TransportFailures.failure(error, secrets: self.service.secrets).text)
         }
     }
 

@@ -26,6 +26,12 @@ package protocol HTTPMailService: Sendable {
     /// What a response to that request says of the key.
     func keyVerdict(on response: HTTPResponse) -> KeyVerdict
 
+    /// A request that asks what may still be sent; nil where the service has none.
+    var quotaRequest: HTTPRequest? { get }
+
+    /// What a response to that request says.
+    func quota(in response: HTTPResponse) -> ProviderQuota
+
     /// What a response to one call means: the service's table.
     func verdict(on response: ServiceResponse, to call: ServiceCall) -> Verdict
 }

@@ -74,3 +74,8 @@ func scrubbed(_ text: String, of secrets: [String]) -> String {
     let words = text.split(omittingEmptySubsequences: true) { $0.isWhitespace }
     return PrintableText.line(words.joined(separator: " "), limit: 300)
 }
+
+/// A count as JSON writes it; nil for what is none, such as a negative or an absurd one.
+func wholeNumber(_ number: Double) -> Int? {
+    Int(exactly: number.rounded(.down)).flatMap { (0...1_000_000_000_000).contains($0) ? $0 : nil }
+}

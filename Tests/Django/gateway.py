@@ -17,12 +17,14 @@ def free_port():
 
 
 class Gateway:
-    def __init__(self, folder, *, sources, exchanger_port, relay_port, relay="", extra="", environment=None):
+    def __init__(self, folder, *, sources, exchanger_port, relay_port, relay="", extra="", environment=None, providers=None):
         self.folder, self.port = folder, free_port()
         self.config = os.path.join(folder, "hikyaku.yaml")
         self.log_path = os.path.join(folder, "gateway.log")
         self.environment = {**os.environ, **(environment or {})}
         os.makedirs(folder, exist_ok=True)
+        providers = providers or {}
+        more = "\n".join(f"  {name}: {settings}" for name, settings in providers.items())
         with open(self.config, "w", opener=lambda path, flags: os.open(path, flags, 0o600)) as file:
             file.write(f"""
 hostname: gateway.test
@@ -30,10 +32,11 @@ domain: app.test
 data-directory: {folder}/data
 listeners:
   app: {{ address: 127.0.0.1, port: {self.port}, tls: none, allow: loopback }}
-chain: [direct, relay]
+chain: {json.dumps(["direct", "relay", *providers])}
 providers:
   direct: {{ kind: direct-mx, port: {exchanger_port}, allow-networks: [127.0.0.0/8] }}
   relay: {{ kind: smarthost, host: 127.0.0.1, port: {relay_port}, tls: none{relay} }}
+{more}
 dns:
   sources: {json.dumps(sources)}
   resolv-conf: {folder}/resolv.conf

@@ -6,14 +6,17 @@ usage: run.py [--show]           the binary is HIKYAKU_BIN, else the debug build
 dnsmasq plays Docker's 127.0.0.11 and refuses MX; nsd plays 8.8.8.8 and knows everything. Nothing leaves the namespace.
 """
 import argparse
+import http.server
 import json
 import os
 import re
 import shutil
 import smtplib
+import ssl
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 
 sys.dont_write_bytecode = True
@@ -37,6 +40,8 @@ mx.shop.test. IN A 127.0.0.1
 shop.test. IN AAAA ::1
 mx.shop.test. IN AAAA ::1
 relay.test. IN A 127.0.0.1
+api.test. IN A 127.0.0.1
+api.test. IN AAAA ::1
 gateway.test. IN A 203.0.113.9
 9.113.0.203.in-addr.arpa. IN PTR gateway.test.
 app.test. IN TXT "v=spf1 include:_spf.app.test -all"
@@ -105,6 +110,41 @@ pid-file={self.folder}/dnsmasq.pid
 """))
 
 
+class MailAPI:
+    """SendGrid as far as the doctor asks it, under a name of the zone, with a certificate of its own making."""
+
+    def __init__(self, folder):
+        certificate, key = f"{folder}/api.pem", f"{folder}/api.key"
+        subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=api.test",
+                        "-addext", "subjectAltName=DNS:api.test", "-keyout", key, "-out", certificate],
+                       check=True, stderr=subprocess.DEVNULL)
+        os.environ["SSL_CERT_FILE"] = certificate
+        self.credits = (403, {})
+        api = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                known = {"/v3/scopes": (200, {"scopes": ["mail.send"]}), "/v3/user/credits": api.credits}
+                status, body = known.get(self.path, (404, {}))
+                if self.headers.get("Authorization") != f"Bearer SG.{SECRET}":
+                    status, body = 401, {}
+                octets = json.dumps(body).encode()
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(octets)))
+                self.end_headers()
+                self.wfile.write(octets)
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.url = f"https://api.test:{self.server.server_address[1]}"
+
+
 def namespace(folder):
     """A network of its own with the addresses of the play, and resolv.conf as a container has it."""
     run("mount", "--make-rprivate", "/")
@@ -171,20 +211,25 @@ def play(folder, show):
     servers = Servers(folder)
     servers.knowing()
     servers.dnsmasq("127.0.0.11", "host-record=shop.test,127.0.0.1,::1\nhost-record=mx.shop.test,127.0.0.1,::1\n"
-                    "host-record=relay.test,127.0.0.1,::1\nhost-record=closed.test,127.0.0.1,::1\n"
+                    "host-record=api.test,127.0.0.1,::1\nhost-record=relay.test,127.0.0.1,::1\nhost-record=closed.test,127.0.0.1,::1\n"
                     "host-record=void.test,198.18.0.2")
     exchanger = RecordingExchanger("mx.shop.test", port=25)
     relay = RecordingExchanger("relay.test", login=("app", SECRET))
+    api = MailAPI(folder)
     gateway = Gateway(
         f"{folder}/gateway", sources=["system", "8.8.8.8"], exchanger_port=25, relay_port=relay.port,
         relay=f", username: app, password-file: {servers.write('secret', SECRET)}, auth-without-tls: true",
-        extra="doctor: { public-address: [203.0.113.9], port-targets: [\"closed.test:465\", \"void.test:2525\"] }")
+        providers={"sendgrid": f"{{ base-url: '{api.url}', api-key-file: {servers.write('api-secret', 'SG.' + SECRET)} }}"},
+        extra="limits: { allow-api-networks: [127.0.0.0/8] }\n"
+              "doctor: { public-address: [203.0.113.9], port-targets: [\"closed.test:465\", \"void.test:2525\"] }")
     os.chmod(f"{folder}/secret", 0o600)
+    os.chmod(f"{folder}/api-secret", 0o600)
     with open(f"{gateway.folder}/resolv.conf", "w") as file:
         file.write(open("/etc/resolv.conf").read())
     try:
         with gateway:
             refusing(gateway, exchanger, folder, show)
+            quotas(gateway, api)
             recovered(gateway, servers)
         alone(gateway, servers)
     finally:
@@ -225,6 +270,8 @@ def refusing(gateway, exchanger, folder, show):
     told("sender direct", "PASS", "SPF passes for 203.0.113.9 (1 of 10 lookups)")
     told("sender relay", "PASS", "SPF says pass")
     told("queue", "PASS", "nothing waits")
+    told("sendgrid", "PASS", "the key has the scope mail.send")
+    told("quota sendgrid", "SKIP", "not told: the key may not read the credits (HTTP 403)")
     check(SECRET not in text + gateway.log() + doctor(gateway, "--json")[1], "no secret is printed")
     check("refuses MX" in gateway.run("trace", "user@shop.test"), "the finding stands in the trace")
     check(gateway.log().count("refuses MX") == 1, "the log tells it once", gateway.log())
@@ -236,6 +283,22 @@ def refusing(gateway, exchanger, folder, show):
     details = {(finding["check"], finding["result"]): finding["detail"] for finding in report["findings"]}
     bad = details.get(("sender direct", "FAIL"), "")
     check("sub.bad.test: SPF says none" in bad and "asks to reject" in bad, "a sender that receivers refuse is found", text)
+
+
+def quotas(gateway, api):
+    def told(remain, overage=0):
+        api.credits = 200, {"remain": remain, "total": 40000, "overage": overage, "used": 40000 - remain,
+                            "last_reset": "2026-11-01", "next_reset": "2026-12-01", "reset_frequency": "monthly"}
+        report = json.loads(doctor(gateway, "--json")[1])
+        found = [(line["result"], line["detail"]) for line in report["findings"] if line["check"] == "quota sendgrid"]
+        return found[0] if found else None, report["verdict"]
+    until = "monthly, until 2026-12-01"
+    check(told(30000)[0] == ("PASS", f"30000 of 40000 left, {until}"), "what is left of a quota is told", f"{told(30000)}")
+    check(told(3999)[0] == ("WARN", f"3999 of 40000 left, {until}"), "less than a tenth is a warning", f"{told(3999)}")
+    finding, verdict = told(0)
+    check(finding == ("FAIL", f"the quota is spent (0 of 40000 left, {until})"), "nothing is a failure", f"{finding}")
+    check("sendgrid: the quota is spent" in verdict, "which the verdict tells", verdict)
+    check(told(0, 9)[0][0] == "WARN", "what is sent beyond it is charged, and no failure", f"{told(0, 9)}")
 
 
 def recovered(gateway, servers):

@@ -78,9 +78,9 @@ struct ProbeTests {
 
     private func probe(
         _ service: any HTTPMailService,
-        _ answer: Result<HTTPResponse, HTTPFailure>
+        _ answers: Result<HTTPResponse, HTTPFailure>...
     ) async -> (ProviderProbe?, [HTTPRequest]) {
-        let client = ScriptedHTTPClient([answer])
+        let client = ScriptedHTTPClient(answers)
         let provider = HTTPAPIProvider(
             name: "api",
             service: service,
@@ -101,8 +101,98 @@ struct ProbeTests {
         #expect(probe.text == row.text)
         #expect((probe.failure != nil) == row.isFailure)
         #expect(probe.serverTime != nil)
-        #expect(requests.map(\.method) == [.get])
+        #expect(requests.map(\.method) == (row.isFailure ? [.get] : [.get, .get]), "the second one is for the quota")
         #expect(!"\(probe)".contains("secret-key"))
+    }
+
+    struct Quota: Sendable, CustomTestStringConvertible {
+        let isMailgun: Bool
+        let status: Int
+        var body = ""
+        let quota: ProviderQuota
+
+        var testDescription: String { "\(self.isMailgun ? "Mailgun" : "SendGrid") \(self.status) \(self.body)" }
+    }
+
+    @Test(
+        "tell what is left, where the service and the key allow it",
+        arguments: [
+            Quota(
+                isMailgun: false,
+                status: 200,
+                body: #"{"remain": 150, "total": 200, "overage": 0, "used": 50, "last_reset": "2026-11-01", "#
+                    + #""next_reset": "2026-12-01", "reset_frequency": "monthly"}"#,
+                quota: .allowance(.init(remaining: 150, limit: 200, period: "monthly, until 2026-12-01"))
+            ),
+            Quota(
+                isMailgun: false,
+                status: 200,
+                body: #"{"remain": 0, "total": 100, "overage": 12}"#,
+                quota: .allowance(.init(remaining: 0, limit: 100, overage: 12, period: ""))
+            ),
+            Quota(isMailgun: false, status: 200, body: #"{"remain": null, "total": null}"#, quota: .unlimited),
+            Quota(
+                isMailgun: false,
+                status: 200,
+                body: #"{"remain": 1e300, "total": 3}"#,
+                quota: .untold("GET /v3/user/credits brought numbers that are none")
+            ),
+            Quota(
+                isMailgun: false,
+                status: 200,
+                body: "<html>",
+                quota: .untold("GET /v3/user/credits brought something else than credits")
+            ),
+            Quota(isMailgun: false, status: 403, quota: .untold("the key may not read the credits (HTTP 403)")),
+            Quota(isMailgun: false, status: 500, quota: .untold("GET /v3/user/credits brought HTTP 500")),
+            Quota(
+                isMailgun: true,
+                status: 200,
+                body: #"{"limit": 1000, "current": 990.0, "period": "1m"}"#,
+                quota: .allowance(.init(remaining: 10, limit: 1_000, period: "this month"))
+            ),
+            Quota(
+                isMailgun: true,
+                status: 200,
+                body: #"{"limit": 10, "current": 12}"#,
+                quota: .allowance(.init(remaining: 0, limit: 10, period: "this month"))
+            ),
+            Quota(
+                isMailgun: true,
+                status: 200,
+                body: #"{"limit": -1, "current": 0}"#,
+                quota: .untold("GET /v5/accounts/limit/custom/monthly brought something else than a limit")
+            ),
+            Quota(
+                isMailgun: true,
+                status: 401,
+                quota: .untold("the key may not read the account's limit (HTTP 401)")
+            ),
+            Quota(
+                isMailgun: true,
+                status: 404,
+                quota: .untold("the account has no monthly limit of its own (HTTP 404)")
+            ),
+        ]
+    )
+    func quotas(_ row: Quota) async throws {
+        let scopes = HTTPResponse(status: 200, headers: [], body: Array(#"{"scopes": ["mail.send"]}"#.utf8))
+        let answer = HTTPResponse(status: row.status, headers: [], body: Array(row.body.utf8))
+        let service = try self.service(isMailgun: row.isMailgun)
+        let (found, requests) = await self.probe(service, .success(scopes), .success(answer))
+        #expect(found?.quota == row.quota && found?.failure == nil)
+        #expect(
+            requests.last?.url.hasSuffix(row.isMailgun ? "/v5/accounts/limit/custom/monthly" : "/v3/user/credits")
+                == true
+        )
+        #expect(requests.last?.headers.contains { $0.name == "Authorization" } == true)
+        let lost = HTTPFailure(kind: .timeout, bodySent: false, description: "key SG.secret-key")
+        let other = try #require(await self.probe(service, .success(scopes), .failure(lost)).0)
+        guard case .untold(let why) = other.quota else {
+            Issue.record("\(other)")
+            return
+        }
+        #expect(other.failure == nil && !why.contains("secret-key"))
     }
 
     @Test("a call that fails is a failure of the way, without the key in it")

@@ -1,3 +1,4 @@
+package import Delivery
 import FoundationEssentials
 package import HTTPTransport
 
@@ -6,10 +7,28 @@ extension SendGridService {
         var scopes: [String]
     }
 
-    package var probe: HTTPRequest {
+    private struct Credits: Decodable {
+        var remain: Double?
+        var total: Double?
+        var overage: Double?
+        var nextReset: String?
+        var resetFrequency: String?
+
+        enum CodingKeys: String, CodingKey {
+            case remain, total, overage
+            case nextReset = "next_reset"
+            case resetFrequency = "reset_frequency"
+        }
+    }
+
+    package var probe: HTTPRequest { self.get("/v3/scopes") }
+
+    package var quotaRequest: HTTPRequest? { self.get("/v3/user/credits") }
+
+    private func get(_ path: String) -> HTTPRequest {
         HTTPRequest(
             method: .get,
-            url: self.endpoint.url("/v3/scopes"),
+            url: self.endpoint.url(path),
             headers: [("Authorization", "Bearer \(self.configuration.key.value)"), ("Accept", "application/json")],
             timeout: .seconds(10)
         )
@@ -26,5 +45,35 @@ extension SendGridService {
         case 401, 403: return .refused("the key is not accepted (HTTP \(response.status))")
         case let status: return .unproven("GET /v3/scopes brought HTTP \(status)")
         }
+    }
+
+    package func quota(in response: HTTPResponse) -> ProviderQuota {
+        switch response.status {
+        case 200: break
+        case 401, 403: return .untold("the key may not read the credits (HTTP \(response.status))")
+        case let status: return .untold("GET /v3/user/credits brought HTTP \(status)")
+        }
+        guard let credits = try? JSONDecoder().decode(Credits.self, from: Data(response.body)) else {
+            return .untold("GET /v3/user/credits brought something else than credits")
+        }
+        // Where the account has no limit both are null.
+        guard let remain = credits.remain, let total = credits.total else {
+            return .unlimited
+        }
+        guard let remaining = wholeNumber(remain), let limit = wholeNumber(total) else {
+            return .untold("GET /v3/user/credits brought numbers that are none")
+        }
+        let frequency = scrubbed(credits.resetFrequency ?? "", of: self.secrets)
+        let reset = scrubbed(credits.nextReset ?? "", of: self.secrets)
+        return .allowance(
+            .init(
+                remaining: remaining,
+                limit: limit,
+                overage: credits.overage.flatMap(wholeNumber) ?? 0,
+                period: [frequency, reset.isEmpty ? "" : "until \(reset)"].filter { !$0.isEmpty }.joined(
+                    separator: ", "
+                )
+            )
+        )
     }
 }

@@ -10,6 +10,8 @@ package struct ProviderProbe: Hashable, Sendable {
     package var text: String
     /// The clock of the server, where it told the time.
     package var serverTime: Timestamp?
+    /// What may still be sent; nil where the provider has no call that tells.
+    package var quota: ProviderQuota?
 
     package init(host: String, text: String, failure: Failure? = nil, serverTime: Timestamp? = nil) {
         self.host = host

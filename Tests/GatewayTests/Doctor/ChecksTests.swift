@@ -254,4 +254,28 @@ struct ChecksTests {
         )
         #expect(good.map(\.result) == [.pass, .fail])
     }
+
+    @Test("little left of a quota warns, nothing left fails and closes the way, and not to be told is no trouble")
+    func quotas() {
+        let quotas: [(ProviderQuota, DoctorFinding.Result, String)] = [
+            (.unlimited, .pass, "no limit"),
+            (.untold("HTTP 403"), .skip, "not told: HTTP 403"),
+            (.allowance(.init(remaining: 60, limit: 100, period: "daily")), .pass, "60 of 100 left, daily"),
+            (.allowance(.init(remaining: 9, limit: 100, period: "")), .warn, "9 of 100 left"),
+            (
+                .allowance(.init(remaining: 0, limit: 100, overage: 7, period: "")), .warn,
+                "0 of 100 left and 7 sent beyond, which are charged"
+            ),
+            (.allowance(.init(remaining: 0, limit: 100, period: "x")), .fail, "the quota is spent (0 of 100 left, x)"),
+        ]
+        for (quota, result, text) in quotas {
+            var probe = ProviderProbe(host: "h:443", text: "ok")
+            probe.quota = quota
+            let findings = WaysOutCheck.findings("api", probe, now: SampleHistory.now)
+            #expect(findings.map(\.check) == ["api", "quota api"])
+            #expect(findings.map(\.result) == [.pass, result] && findings.last?.detail == text)
+            let trouble = result == .fail ? text : nil
+            #expect(findings.compactMap(\.fact) == [.way("api", trouble: trouble)])
+        }
+    }
 }

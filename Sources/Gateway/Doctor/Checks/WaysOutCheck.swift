@@ -107,11 +107,47 @@ struct WaysOutCheck: DoctorCheck {
             let fact = isUnresolved ? DoctorFact.unresolved(name) : .way(name, trouble: failure.text)
             findings = [DoctorFinding(name, .fail, detail, fact: fact)]
         } else {
-            findings = [DoctorFinding(name, .pass, "\(probe.host): \(probe.text)", fact: .way(name, trouble: nil))]
+            let isOpen = probe.quota.map { !$0.isSpent } ?? true
+            let fact = isOpen ? DoctorFact.way(name, trouble: nil) : nil
+            findings = [DoctorFinding(name, .pass, "\(probe.host): \(probe.text)", fact: fact)]
         }
+        findings += probe.quota.map { [self.finding(name, $0)] } ?? []
         if let time = probe.serverTime {
             findings.append(MachineCheck.clock(now: now, server: time, from: probe.host))
         }
         return findings
+    }
+
+    /// What is left of what a provider lets us send; that it does not tell is nothing to worry about.
+    private static func finding(_ name: String, _ quota: ProviderQuota) -> DoctorFinding {
+        let check = "quota \(name)"
+        switch quota {
+        case .unlimited: return DoctorFinding(check, .pass, "no limit")
+        case .untold(let why): return DoctorFinding(check, .skip, "not told: \(why)")
+        case .allowance(let allowance):
+            guard !quota.isSpent else {
+                let trouble = "the quota is spent (\(allowance.text))"
+                return DoctorFinding(check, .fail, trouble, fact: .way(name, trouble: trouble))
+            }
+            return DoctorFinding(check, allowance.isLow ? .warn : .pass, allowance.text)
+        }
+    }
+}
+
+extension ProviderQuota {
+    fileprivate var isSpent: Bool {
+        switch self {
+        case .allowance(let allowance): allowance.isSpent
+        case .unlimited, .untold: false
+        }
+    }
+}
+
+extension ProviderQuota.Allowance {
+    /// `120 of 40000 left, monthly, until 2026-12-01`.
+    fileprivate var text: String {
+        let beyond = self.overage > 0 ? " and \(self.overage) sent beyond, which are charged" : ""
+        let left = "\(self.remaining) of \(self.limit) left\(beyond)"
+        return self.period.isEmpty ? left : "\(left), \(self.period)"
     }
 }
