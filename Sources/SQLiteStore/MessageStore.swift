@@ -59,6 +59,7 @@ package final class MessageStore: Sendable {
         try directory.create()
         let lock = try StoreLock(directory.lock)
         try directory.checkNothingIsLost(generation: lock.lastGeneration)
+        try directory.checkLogIsWhole(since: lock.lastMark)
         do {
             try directory.createDatabaseFile()
             let database = try WriterDatabase(

@@ -16,7 +16,7 @@ struct Hikyaku: AsyncParsableCommand {
         version: GatewayService.version,
         subcommands: [
             Serve.self, Config.self, Queue.self, Trace.self, Send.self, DNS.self, TLS.self, Provider.self, Status.self,
-            Health.self, Doctor.self, TakeOver.self, HashPassword.self, Version.self,
+            Health.self, Doctor.self, Store.self, TakeOver.self, HashPassword.self, Version.self,
         ]
     )
 }

@@ -16,11 +16,15 @@ extension StoreFailure {
         switch error.resultCode {
         case .SQLITE_FULL: self.init(.full, text)
         case .SQLITE_BUSY, .SQLITE_LOCKED: self.init(.busy, text)
-        case .SQLITE_CORRUPT, .SQLITE_NOTADB: self.init(.broken, "the database is damaged: \(text)")
+        case .SQLITE_CORRUPT, .SQLITE_NOTADB: self.init(.broken, "the database is damaged: \(text)\(damageAdvice)")
         default: self.init(.broken, text)
         }
     }
 }
+
+/// What an operator can do about damage, to be added to what is damaged.
+let damageAdvice =
+    "; `hikyaku store check` says what is wrong, and a copy that `hikyaku store backup` made can take its place"
 
 /// What is to be done with a batch that SQLite did not commit.
 enum BatchTrouble: Equatable {

@@ -18,6 +18,8 @@ final class WriterDatabase {
     private var generation: Int64 = 0
     /// A checkpoint ran since the last commit: the next one carries a new generation.
     private var needsGeneration = false
+    /// The salts of the write-ahead log since it last began anew.
+    private var logSalt: UInt64 = 0
 
     private(set) var epoch: Int64 = 0
 
@@ -120,7 +122,10 @@ final class WriterDatabase {
         }
         let answer = try queue.writeWithoutTransaction { try String.fetchOne($0, sql: "PRAGMA quick_check(1)") }
         guard answer == "ok" else {
-            throw StoreFailure(.broken, "the database \(self.directory.database) is damaged: \(answer ?? "no answer")")
+            throw StoreFailure(
+                .broken,
+                "the database \(self.directory.database) is damaged: \(answer ?? "no answer")\(damageAdvice)"
+            )
         }
     }
 
@@ -146,7 +151,16 @@ final class WriterDatabase {
             self.epoch = try connection.first(meta, ["epoch"]) { $0.integer(0) } ?? 0
             self.generation = generation + 1
         }
-        self.lock.write(generation: self.generation)
+        self.noteCommit(isLogUnknown: true)
+    }
+
+    /// Writes down how far the database has come, so that the next start sees if anything of it is gone.
+    private func noteCommit(isLogUnknown: Bool) {
+        if isLogUnknown {
+            self.logSalt = WriteAheadLog.salt(self.directory.writeAheadLog) ?? 0
+        }
+        let mark = LogMark(salt: self.logSalt, frames: Int(self.walFrames.pointee))
+        self.lock.write(generation: self.generation, mark: mark)
     }
 
     private func openQueue() throws -> DatabaseQueue {
@@ -188,8 +202,8 @@ final class WriterDatabase {
         if bumps {
             self.needsGeneration = false
             self.generation += 1
-            self.lock.write(generation: self.generation)
         }
+        self.noteCommit(isLogUnknown: bumps)
     }
 
     /// Moves the write-ahead log into the database if it has grown past the limit.
@@ -210,9 +224,19 @@ final class WriterDatabase {
             self.needsGeneration = true
         } catch {
             self.logger.warning("checkpoint failed", metadata: ["error": "\(StoreFailure(error))"])
+            // Which pages of the database the disk has, nobody knows now. They are still in the log, all of them.
+            if BatchTrouble(error) == .ofTheHandle {
+                self.abandonHandle()
+            }
         }
         // If readers held it back, the next commits bring the count up again, and with it the next try.
         self.walFrames.pointee = 0
+    }
+
+    /// Writes the database anew without its free pages.
+    func compact() throws {
+        try self.openQueue().writeWithoutTransaction { try $0.execute(sql: "VACUUM") }
+        self.needsGeneration = true
     }
 
     /// Moves everything into the database and closes it.
@@ -224,6 +248,9 @@ final class WriterDatabase {
             self.logger.warning("closing the store failed", metadata: ["error": "\(StoreFailure(error))"])
         }
         self.queue = nil
+        if !exists(self.directory.writeAheadLog) {
+            self.lock.write(generation: self.generation, mark: nil)
+        }
     }
 }
 

@@ -27,16 +27,7 @@ package struct ContentFiles: Sendable {
 
     /// Syncs the directory, so that the names of new files outlive a loss of power.
     func syncDirectory() throws(StoreFailure) {
-        let descriptor = open(self.directory.contents, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        guard descriptor >= 0 else {
-            throw fileFailure("cannot open \(self.directory.contents)")
-        }
-        let code = fsync(descriptor)
-        let error = errno
-        close(descriptor)
-        guard code == 0 else {
-            throw fileFailure("cannot sync \(self.directory.contents)", error)
-        }
+        try SQLiteStore.syncDirectory(self.directory.contents)
     }
 
     /// Removes the file of a message that was not committed, if its content is one.

@@ -18,17 +18,22 @@ struct StoreDirectory: Sendable {
 
     /// Makes the directories where they are missing, readable by nobody else.
     func create() throws(StoreFailure) {
-        for directory in [self.path, self.contents] where !exists(directory) {
-            do {
-                try FileManager.default.createDirectory(
-                    atPath: directory,
-                    withIntermediateDirectories: true,
-                    attributes: [.posixPermissions: 0o700]
-                )
-            } catch {
-                throw StoreFailure(.broken, "cannot create the directory \(directory): \(error.localizedDescription)")
-            }
+        for directory in [self.path, self.contents] {
+            try self.create(directory)
         }
+    }
+
+    /// Makes a directory, with those above it, whose names outlive a loss of power.
+    private func create(_ directory: String) throws(StoreFailure) {
+        guard !exists(directory) else {
+            return
+        }
+        let parent = URL(fileURLWithPath: directory).deletingLastPathComponent().path
+        try self.create(parent)
+        guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
+            throw fileFailure("cannot create the directory \(directory)")
+        }
+        try syncDirectory(parent)
     }
 
     /// Refuses to begin an empty queue where there are remains of another one.
@@ -52,6 +57,20 @@ struct StoreDirectory: Sendable {
             .broken,
             "the database \(self.database) is missing or empty, but \(remains): bring it back, or move "
                 + "\(self.path) away to begin with an empty queue"
+        )
+    }
+
+    /// Refuses to open a database whose write-ahead log lost something of what had been committed to it.
+    ///
+    /// SQLite would take what is left for all there was. Nothing has been changed when this throws.
+    func checkLogIsWhole(since mark: LogMark?) throws(StoreFailure) {
+        guard let damage = try WriteAheadLog(self.writeAheadLog).damage(since: mark) else {
+            return
+        }
+        throw StoreFailure(
+            .broken,
+            "the write-ahead log \(self.writeAheadLog) is damaged: \(damage)\(damageAdvice); or remove \(self.lock) to "
+                + "go on without what it held"
         )
     }
 
@@ -83,6 +102,20 @@ struct StoreDirectory: Sendable {
     /// The file for the content of a message; made from the queue id alone.
     func contentFile(of id: QueueID) -> String {
         "\(self.contents)/\(id).eml"
+    }
+}
+
+/// Syncs a directory, so that the names in it outlive a loss of power.
+func syncDirectory(_ path: String) throws(StoreFailure) {
+    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else {
+        throw fileFailure("cannot open \(path)")
+    }
+    let code = fsync(descriptor)
+    let error = errno
+    close(descriptor)
+    guard code == 0 else {
+        throw fileFailure("cannot sync \(path)", error)
     }
 }
 
