@@ -243,23 +243,6 @@ package final class GatewayService: Sendable {
             ]
         )
     }
-
-    /// Forgets the history of what is long finished, in small batches, and breakers that nobody asks about.
-    private func keepHouse() async {
-        while (try? await Task.sleep(for: .seconds(300))) != nil {
-            do {
-                try await self.queue.forgetOldBreakers()
-                while try await self.store.purgeFinished(
-                    before: .now + (.zero - self.configuration.retention),
-                    limit: 500
-                ) > 0 {
-                    try await Task.sleep(for: .milliseconds(100))
-                }
-            } catch {
-                self.logger.warning("old history could not be removed", metadata: ["why": "\(error)"])
-            }
-        }
-    }
 }
 
 extension Logger {

@@ -77,11 +77,20 @@ package struct ConfigurationLoader {
             log: self.log(),
             shutdownGrace: self.root.duration("shutdown-grace") ?? .seconds(8),
             retention: self.root.duration("retention") ?? .seconds(14 * 86_400),
+            retentionSize: self.retentionSize(),
             keepsContent: self.root.bool("keep-content") ?? false,
             warnings: self.tree.warnings
         )
         self.check(configuration)
         return configuration
+    }
+
+    /// Octets, or nil for `none`.
+    private func retentionSize() -> Int? {
+        if self.root.raw("retention-size")?.text == "none" {
+            return nil
+        }
+        return self.root.size("retention-size")
     }
 
     private func hostname() -> String {

@@ -8,7 +8,9 @@ extension GatewayConfiguration {
             "hostname: \(scalar(self.hostname))", "domain: \(scalar(self.domain))",
             "data-directory: \(scalar(self.dataDirectory))", "control-socket: \(scalar(self.controlSocket))",
             "shutdown-grace: \(configured(self.shutdownGrace))",
-            "retention: \(configured(self.retention))", "keep-content: \(self.keepsContent)", "", "listeners:",
+            "retention: \(configured(self.retention))",
+            "retention-size: \(self.retentionSize.map(String.init) ?? "none")", "keep-content: \(self.keepsContent)",
+            "", "listeners:",
         ]
         lines += self.listeners.flatMap(\.lines)
         lines += ["", "chain: [\(self.chain.joined(separator: ", "))]", "", "providers:"]

@@ -25,6 +25,8 @@ package struct GatewayConfiguration: Sendable {
     package var shutdownGrace: Duration
     /// How long the history of finished messages is kept.
     package var retention: Duration
+    /// How many octets the store may take before finished messages are forgotten, the oldest first; nil: any number.
+    package var retentionSize: Int?
     /// Whether content is kept with the history.
     package var keepsContent: Bool
     /// Things that are not errors but that the operator should hear of.

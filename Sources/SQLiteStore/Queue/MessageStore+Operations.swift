@@ -45,31 +45,6 @@ extension MessageStore {
         files.forEach(self.contentFiles.remove)
         return count
     }
-
-    /// Forgets messages that were finished before a moment, with their attempts, at most `limit`; returns how many.
-    ///
-    /// Also forgets DNS answers that are older. Call it again while it returns `limit`.
-    package func purgeFinished(before: Timestamp, limit: Int) async throws(StoreFailure) -> Int {
-        let ids = try await self.readers.read { connection in
-            try connection.rows(
-                "SELECT id FROM messages WHERE finished_at < ? ORDER BY id",
-                [.integer(before.microseconds)],
-                limit: limit
-            ) { QueueID(number: $0.integer(0)) }
-        }
-        try await self.write { connection in
-            for id in ids {
-                for table in ["recipients", "attempts", "contents"] {
-                    try connection.run("DELETE FROM \(table) WHERE message = ?", [.integer(id.number)])
-                }
-                try connection.run("DELETE FROM messages WHERE id = ?", [.integer(id.number)])
-            }
-            try connection.run("DELETE FROM answers WHERE received_at < ?", [.integer(before.microseconds)])
-            try connection.forgetTransportSecurity(before: before)
-        }
-        ids.forEach(self.contentFiles.remove)
-        return ids.count
-    }
 }
 
 extension Connection {

@@ -64,6 +64,11 @@ struct ConfigurationMistakesTests {
             "hikyaku.yaml:3: limits.message-size: expected a size such as 25MiB or 500KB, found \"big\""
         ),
         Mistake(
+            "no size of the history",
+            "retention-size: much",
+            "hikyaku.yaml:1: retention-size: expected a size such as 25MiB or 500KB, found \"much\""
+        ),
+        Mistake(
             "a size beyond all numbers",
             "limits: { message-size: 99999999999999GB }",
             "hikyaku.yaml:1: limits.message-size: expected a size such as 25MiB or 500KB, found \"99999999999999GB\""

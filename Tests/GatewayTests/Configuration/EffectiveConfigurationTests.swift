@@ -11,6 +11,7 @@ struct EffectiveConfigurationTests {
         control-socket: /run/hikyaku.sock
         shutdown-grace: 9s
         retention: 15d
+        retention-size: 3000000000
         keep-content: true
 
         listeners:
