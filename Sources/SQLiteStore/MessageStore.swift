@@ -24,6 +24,8 @@ package final class MessageStore: Sendable {
         package var integrityCheckLimit: Int
         /// The largest database in pages; nil: as large as the disk allows.
         package var maximumPages: Int?
+        /// Called on the writer's thread between the write of a commit and its flush; for crash tests, else nil.
+        package var beforeSync: (@Sendable () -> Void)?
 
         package init(directory: String) {
             self.directory = directory

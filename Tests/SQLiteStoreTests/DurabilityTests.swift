@@ -23,6 +23,22 @@ struct DurabilityTests {
         await store.close()
     }
 
+    @Test("acknowledges only after the flush of the write-ahead log, between whose write and flush it can be watched")
+    func observesSync() async throws {
+        let isAcknowledged = Mutex(false)
+        let seen = Mutex<[Bool]>([])
+        let store = try self.fixture.open {
+            $0.beforeSync = { seen.withLock { $0.append(isAcknowledged.withLock(\.self)) } }
+        }
+        try await store.enqueue(SampleQueue.new(1))
+        isAcknowledged.withLock { $0 = true }
+        let before = seen.withLock(\.self)
+        #expect(before.last == false)
+        try await store.enqueue(SampleQueue.new(2))
+        #expect(seen.withLock(\.self) == before + [true])
+        await store.close()
+    }
+
     @Test("lets nobody else read its files")
     func modes() async throws {
         let store = try self.fixture.open()

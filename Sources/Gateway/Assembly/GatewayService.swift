@@ -46,7 +46,13 @@ package final class GatewayService: Sendable {
         self.blockingPool = NIOThreadPool.singleton
         var stored = MessageStore.Configuration(directory: configuration.dataDirectory)
         stored.keepContent = configuration.keepsContent
-        self.store = try MessageStore.open(stored, logger: logger.labelled("store"))
+        let trigger = try CrashTrigger(SystemEnvironment.current)
+        if let trigger {
+            logger.warning("this process will kill itself", metadata: ["at": "\(trigger.point.rawValue)"])
+            stored.beforeSync = { trigger.reach(.afterWriteBeforeSync) }
+        }
+        let opened = try MessageStore.open(stored, logger: logger.labelled("store"))
+        self.store = opened
         self.http = Self.httpClient(configuration, logger: logger.labelled("http"))
         self.client = SMTPClient(group: self.group, logger: logger.labelled("smtp-client"))
         self.resolver = ResolverFactory.chain(
@@ -67,7 +73,8 @@ package final class GatewayService: Sendable {
         )
         let queueIDs = QueueIDSource(after: try await self.store.lastQueueID())
         self.providers = try configuration.providers.map(factory.provider)
-        self.queue = try await Self.queue(configuration, self.providers, self.store, queueIDs, logger)
+        let store: any Store = trigger.map { CrashingStore(store: opened, trigger: $0) } ?? opened
+        self.queue = try await Self.queue(configuration, self.providers, store, queueIDs, logger)
         self.intake = TakeOverIntake(
             hostname: configuration.hostname,
             expireAfter: configuration.retry.expireAfter,
@@ -87,7 +94,7 @@ package final class GatewayService: Sendable {
             configuration: configuration,
             group: self.group,
             pool: self.blockingPool,
-            sink: intake,
+            sink: trigger.map { CrashingIntake(intake: intake, trigger: $0) } ?? intake,
             logger: logger
         ).listeners()
     }
@@ -95,7 +102,7 @@ package final class GatewayService: Sendable {
     private static func queue(
         _ configuration: GatewayConfiguration,
         _ providers: [any Provider],
-        _ store: MessageStore,
+        _ store: any Store,
         _ queueIDs: QueueIDSource,
         _ logger: Logger
     ) async throws -> QueueManager {

@@ -14,7 +14,7 @@ package struct ConfigurationLoader {
     /// Where the configuration is looked for when no path is given.
     package static let defaultPath = "/etc/hikyaku/hikyaku.yaml"
     /// `HIKYAKU_` names that are not keys of the configuration.
-    private static let otherNames: Set<String> = ["HIKYAKU_CONFIG", "HIKYAKU_BIN"]
+    private static let otherNames: Set<String> = ["HIKYAKU_CONFIG", "HIKYAKU_BIN", CrashTrigger.variable]
 
     let tree: SettingsTree
     let root: SettingsSection

@@ -41,6 +41,14 @@ final class WriterDatabase {
         try self.checkIntegrity(queue)
         try Schema.migrator.migrate(queue)
         try self.beginRun(queue)
+        if let beforeSync = configuration.beforeSync {
+            try queue.writeWithoutTransaction { database in
+                guard let connection = database.sqliteConnection else {
+                    return
+                }
+                try SyncObserver.install(on: connection, beforeSync: beforeSync)
+            }
+        }
     }
 
     deinit {
