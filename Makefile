@@ -3,6 +3,7 @@
 SHELL := /bin/bash
 BENCH ?= ../shared/bench
 FUZZ_SECONDS ?= 60
+ROUNDS ?= 5
 SWIFT_FOLDERS := Package.swift Sources Providers Tests
 
 .PHONY: help run test fuzz build debug bench failover format lint floors setup setup-test toolchain
@@ -47,11 +48,14 @@ test: debug ## install what is missing, build, and run all tests
 fuzz: toolchain ## fuzz the DNS codec and the lookup machine for a while (FUZZ_SECONDS=600)
 	@Tests/Fuzz/run $(FUZZ_SECONDS)
 
-bench: build ## compare with Postfix, side by side (BENCH=path says where the comparison lives)
+bench: build ## compare with Postfix, side by side, and with the goals (BENCH=path says where the comparison lives; ROUNDS=5)
 	@[ -x $(BENCH)/bench.py ] || { echo "There is no bench at $(BENCH); say where with BENCH=path" >&2; exit 1; }
+	@rm -f .build/bench.jsonl
 	HIKYAKU_BIN=$(CURDIR)/.build/release/hikyaku $(BENCH)/bench.py run --extra $(CURDIR)/Tests/Benchmarks/hikyaku.peer \
-	  --peers hikyaku,postfix-tuned --parts tp,lat --rounds 3 --secs 2 --out .build/bench.jsonl
+	  --peers hikyaku,postfix-tuned --parts limits,tp,lat --rounds $(ROUNDS) --secs 2 --out .build/bench.jsonl
 	$(BENCH)/bench.py report .build/bench.jsonl
+	@echo
+	Tests/Benchmarks/ratios.py .build/bench.jsonl
 
 failover: build ## scenarios of DNS, exchangers and providers in trouble (needs the failover lab: HIKYAKU_LAB=path)
 	Tests/Failover/run-own
