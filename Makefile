@@ -6,7 +6,7 @@ FUZZ_SECONDS ?= 60
 ROUNDS ?= 5
 SWIFT_FOLDERS := Package.swift Sources Providers Tests
 
-.PHONY: help run test fuzz build debug bench failover format lint floors setup setup-test toolchain
+.PHONY: help run test fuzz build debug bench microbench failover format lint floors setup setup-test toolchain
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -56,6 +56,9 @@ bench: build ## compare with Postfix, side by side, and with the goals (BENCH=pa
 	$(BENCH)/bench.py report .build/bench.jsonl
 	@echo
 	Tests/Benchmarks/ratios.py .build/bench.jsonl
+
+microbench: setup ## micro-benchmarks of parser, content, store, DNS codec and chain (FILTER=store: those whose names begin so)
+	HIKYAKU_MICROBENCH=1 swift package --scratch-path .build-microbench --disable-sandbox benchmark --no-progress $(if $(FILTER),--filter '$(FILTER).*')
 
 failover: build ## scenarios of DNS, exchangers and providers in trouble (needs the failover lab: HIKYAKU_LAB=path)
 	Tests/Failover/run-own

@@ -252,3 +252,21 @@ let package = Package(
         ),
     ]
 )
+
+// `make microbench`: on a benchmark package that nobody needs who builds or tests.
+if Context.environment["HIKYAKU_MICROBENCH"] != nil {
+    // Without its traits: those replace the allocator and the runtime's reference counting.
+    package.dependencies.append(.package(url: "https://github.com/ordo-one/benchmark", from: "1.38.1", traits: []))
+    package.targets.append(
+        .executableTarget(
+            name: "MicroBenchmarks",
+            dependencies: [
+                "MailModel", "SMTPProtocol", "DNSProtocol", "Delivery", "SQLiteStore", "TestKit", buffer, logging,
+                .product(name: "Benchmark", package: "benchmark"),
+            ],
+            path: "Tests/Benchmarks/Micro",
+            swiftSettings: house,
+            plugins: [.plugin(name: "BenchmarkPlugin", package: "benchmark")]
+        )
+    )
+}
