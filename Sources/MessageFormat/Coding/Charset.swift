@@ -80,7 +80,7 @@ package enum Charset {
         return String(decoding: result, as: UTF8.self)
     }
 
-    /// Converts as much as fits the output; `stuck` when the octet at hand begins no character.
+    /// Converts as much as fits the output; `stuck` when no octet was read.
     private static func step(
         _ converter: iconv_t,
         _ input: inout [CChar],
@@ -90,7 +90,7 @@ package enum Charset {
         var inputLeft = input.count - offset
         var outputLeft = output.count
         let available = (inputLeft, outputLeft)
-        let result = input.withUnsafeMutableBufferPointer { source in
+        _ = input.withUnsafeMutableBufferPointer { source in
             output.withUnsafeMutableBufferPointer { target in
                 var from = source.baseAddress.map { $0 + offset }
                 var to = target.baseAddress
@@ -98,10 +98,9 @@ package enum Charset {
             }
         }
         let (consumed, produced) = (available.0 - inputLeft, available.1 - outputLeft)
-        // E2BIG also gives -1, but then something was moved. With nothing moved the octet is skipped whatever the error
-        // was, so that the loop always ends.
-        let failed = result == .max
-        return (consumed, produced, stuck: failed && consumed == 0 && produced == 0)
+        // Whatever iconv calls it: glibc's ISO-2022-JP can write a character without reading on, again and again. An octet
+        // is skipped then, so that the loop always ends.
+        return (consumed, produced, stuck: consumed == 0)
     }
 }
 
