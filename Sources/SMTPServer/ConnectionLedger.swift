@@ -1,7 +1,7 @@
 package import MailModel
 import Synchronization
 
-/// Counts open connections, in all and by address; listeners may share one.
+/// Counts open connections, in all and by client; listeners may share one.
 package final class ConnectionLedger: Sendable {
     package enum Admission: Hashable, Sendable {
         case admitted
@@ -20,6 +20,11 @@ package final class ConnectionLedger: Sendable {
     /// Open connections in all.
     package var total: Int {
         self.counts.withLock { $0.total }
+    }
+
+    /// Whether so many of the allowed connections are open that idle ones have to make room.
+    func isCrowded(limit: Int) -> Bool {
+        self.total >= limit - limit / 8
     }
 
     func admit(_ address: IPAddress, limit: Int, limitForAddress: Int) -> Admission {

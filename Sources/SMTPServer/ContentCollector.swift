@@ -9,6 +9,8 @@ final class ContentCollector {
     /// Everything appended so far, or in a spooled message what has not been handed to the spool.
     var content = ByteBuffer()
     let facts: TransactionFacts
+    /// Octets that the envelope takes, about.
+    let envelopeSize: Int
     private let shared: ListenerContext
     private let eventLoop: any EventLoop
     private var opened: EventLoopFuture<any ContentSpool>?
@@ -18,15 +20,25 @@ final class ContentCollector {
     /// Octets that the spool has not written yet.
     private(set) var pendingOctets = 0
 
-    init(facts: TransactionFacts, shared: ListenerContext, eventLoop: any EventLoop) {
+    init(facts: TransactionFacts, envelopeSize: Int, shared: ListenerContext, eventLoop: any EventLoop) {
         self.facts = facts
+        self.envelopeSize = envelopeSize
         self.shared = shared
         self.eventLoop = eventLoop
     }
 
+    /// Whether content goes to the spool, so that memory holds it for a moment only.
+    var isSpooling: Bool {
+        self.opened != nil
+    }
+
     /// Moves content to the spool if there is more than memory is meant for; returns a refusal of the header.
-    func relieve(headerLength: Int?, whenWritten: @escaping @Sendable ((any Error)?) -> Void) -> Reply? {
-        guard self.content.readableBytes > self.shared.configuration.limits.memoryThreshold else {
+    func relieve(
+        above threshold: Int,
+        headerLength: Int?,
+        whenWritten: @escaping @Sendable ((any Error)?) -> Void
+    ) -> Reply? {
+        guard self.content.readableBytes > threshold else {
             return nil
         }
         if self.prepared == nil {

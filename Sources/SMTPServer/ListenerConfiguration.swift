@@ -69,6 +69,8 @@ package struct ServerLimits: Sendable {
     package var commandTimeout = Duration.seconds(300)
     /// Until EHLO, and until AUTH where that is required.
     package var firstCommandTimeout = Duration.seconds(60)
+    /// The same silence when connections or memory run short.
+    package var crowdedTimeout = Duration.seconds(20)
     /// Octets a second that content must average once `contentGrace` is over.
     package var contentRate = 500
     package var contentGrace = Duration.seconds(300)
@@ -78,6 +80,8 @@ package struct ServerLimits: Sendable {
     package var memoryThreshold = 256 * 1_024
     /// Octets that a client may send ahead while it has to wait.
     package var inputAhead = 64 * 1_024
+    /// Octets of replies that may wait for a client to read them.
+    package var outputAhead = 16 * 1_024
 
     package init() {}
 }

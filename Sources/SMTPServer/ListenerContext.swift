@@ -11,7 +11,7 @@ struct ListenerContext: Sendable {
     let tls: @Sendable () -> NIOSSLContext?
     let sink: any SubmissionSink
     let authenticator: (any Authenticator)?
-    let ledger: ConnectionLedger
+    let bounds: SharedBounds
     let clock: @Sendable () -> Timestamp
     let pool: NIOThreadPool
     let logger: Logger

@@ -12,6 +12,9 @@ package final class SMTPListener: Sendable {
         var connections: [ObjectIdentifier: any Channel] = [:]
     }
 
+    /// Octets; replies are all that we send.
+    private static let sendBuffer: SocketOptionValue = 65_536
+
     private let shared: ListenerContext
     private let group: any EventLoopGroup
     private let state = Mutex(State())
@@ -25,7 +28,7 @@ package final class SMTPListener: Sendable {
         authenticator: (any Authenticator)? = nil,
         clock: @escaping @Sendable () -> Timestamp,
         logger: Logger,
-        ledger: ConnectionLedger = ConnectionLedger(),
+        bounds: SharedBounds = SharedBounds(),
         pool: NIOThreadPool = .singleton,
         events: @escaping @Sendable (ServerEvent) -> Void = { _ in }
     ) {
@@ -37,7 +40,7 @@ package final class SMTPListener: Sendable {
             tls: tls,
             sink: sink,
             authenticator: authenticator,
-            ledger: ledger,
+            bounds: bounds,
             clock: clock,
             pool: pool,
             logger: logger,
@@ -74,9 +77,16 @@ package final class SMTPListener: Sendable {
         let server = try await ServerBootstrap(group: self.group)
             .serverChannelOption(.backlog, value: 1_024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            // Connections inherit it: what a client does not read takes little of the kernel's memory, either.
+            .serverChannelOption(.socketOption(.so_sndbuf), value: Self.sendBuffer)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
             // TLS has a half-close of its own, and waits seconds for the peer's end of it if the socket allows one too.
             .childChannelOption(.allowRemoteHalfClosure, value: shared.configuration.tlsMode != .implicit)
+            // Replies are short: who has not read so many of them reads none.
+            .childChannelOption(
+                .writeBufferWaterMark,
+                value: .init(low: 4_096, high: max(4_096, shared.configuration.limits.outputAhead))
+            )
             .childChannelInitializer { [weak self] channel in
                 channel.eventLoop.makeCompletedFuture {
                     self?.register(channel)

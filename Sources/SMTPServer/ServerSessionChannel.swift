@@ -10,12 +10,33 @@ extension ServerSessionHandler {
         return context.eventLoop
     }
 
+    /// Writes what there is.
+    ///
+    /// A write can tell of writability at once, and so lead back here: what is added then is in the other buffer.
     func flush() {
         guard self.output.readableBytes > 0, let context = self.context else {
             return
         }
-        context.writeAndFlush(self.wrapOutboundOut(self.output), promise: nil)
-        self.output.clear()
+        var written = self.output
+        self.output = self.spareOutput
+        self.spareOutput = ByteBuffer()
+        context.writeAndFlush(self.wrapOutboundOut(written), promise: nil)
+        written.clear()
+        self.spareOutput = written
+    }
+
+    /// After an answer that the client had to wait for.
+    func goOn() {
+        self.process()
+        self.flush()
+        self.closeIfFinished()
+    }
+
+    /// Ends the session for a reason outside of the dialogue.
+    func cut(_ reason: SessionCut) {
+        if let action = self.session.cut(reason) {
+            self.run(action)
+        }
     }
 
     /// Sends what there is, then closes; octets of the client that are still on their way are dropped.
@@ -24,7 +45,8 @@ extension ServerSessionHandler {
     /// `lingers` closes only our side at first, and reads the client's for two seconds; TLS cannot do that.
     func flushAndClose(lingers: Bool = false) {
         self.isClosing = true
-        self.input.clear()
+        self.input = ByteBuffer()
+        self.settle()
         guard let context = self.context else {
             return
         }
@@ -33,22 +55,22 @@ extension ServerSessionHandler {
         context.writeAndFlush(self.wrapOutboundOut(self.output)).whenComplete { _ in
             channel.close(mode: mayLinger ? .output : .all, promise: nil)
         }
-        self.output.clear()
-        guard mayLinger else {
+        self.output = ByteBuffer()
+        guard channel.isActive else {
             return
         }
-        let cut = context.eventLoop.scheduleTask(in: .seconds(2)) {
-            channel.close(promise: nil)
+        // A client that does not read would hold the close back for ever.
+        self.armTimer(in: .seconds(mayLinger ? 2 : 10))
+        if mayLinger {
+            self.resumeReading()
         }
-        channel.closeFuture.whenComplete { _ in
-            cut.cancel()
-        }
-        self.resumeReading()
     }
 
     /// After the client closed its side, the session lasts as long as an answer to it is under way.
     func closeIfFinished() {
-        guard self.inputClosed, !self.isClosing, !self.session.isWaiting, !self.isDelaying else {
+        guard self.inputClosed, !self.isClosing, !self.session.isWaiting, !self.isDelaying,
+            !self.isYielding
+        else {
             return
         }
         self.flushAndClose()
@@ -56,9 +78,10 @@ extension ServerSessionHandler {
 
     func mustHoldReads(_ context: ChannelHandlerContext) -> Bool {
         let limits = self.shared.configuration.limits
-        let isAhead = self.input.readableBytes > limits.inputAhead
-        let isSpoolBehind = (self.collector?.pendingOctets ?? 0) > 4 * limits.memoryThreshold
-        return !self.isClosing && (isAhead || isSpoolBehind || !context.channel.isWritable)
+        let isTight = self.shared.bounds.memory.isTight
+        let isAhead = self.input.readableBytes > (isTight ? MemoryBudget.grain : limits.inputAhead)
+        let isSpoolBehind = (self.collector?.pendingOctets ?? 0) > (isTight ? 0 : 4 * limits.memoryThreshold)
+        return !self.isClosing && (self.isYielding || isAhead || isSpoolBehind || !context.channel.isWritable)
     }
 
     func resumeReading() {

@@ -12,24 +12,12 @@ extension ServerSessionHandler {
             client: self.client,
             receivedAt: self.shared.clock()
         )
-        self.collector = ContentCollector(facts: facts, shared: self.shared, eventLoop: self.eventLoop)
-    }
-
-    func relieveMemory() {
-        guard let collector = self.collector, self.session.isReceivingContent else {
-            return
-        }
-        let handler = NIOLoopBound(self, eventLoop: self.eventLoop)
-        let refusal = collector.relieve(headerLength: self.session.headerLength) { error in
-            let handler = handler.value
-            if let error {
-                handler.session.refuseContent(SpoolError.reply(for: error))
-            }
-            handler.resumeReading()
-        }
-        if let refusal {
-            self.session.refuseContent(refusal)
-        }
+        self.collector = ContentCollector(
+            facts: facts,
+            envelopeSize: self.session.envelopeSize,
+            shared: self.shared,
+            eventLoop: self.eventLoop
+        )
     }
 
     func submit() {
@@ -38,6 +26,7 @@ extension ServerSessionHandler {
         }
         self.collector = nil
         self.contentBegan = nil
+        self.submitted = collector.content.readableBytes + collector.envelopeSize
         let sink = self.shared.sink
         let facts = collector.facts
         let handler = NIOLoopBound(self, eventLoop: self.eventLoop)
@@ -60,6 +49,8 @@ extension ServerSessionHandler {
 
     func finishSubmission(_ verdict: SubmissionVerdict, of facts: TransactionFacts, size: Int) {
         self.logSubmission(verdict, of: facts, size: size)
+        self.submitted = 0
+        self.settle()
         guard !self.isClosing, self.context != nil else {
             return
         }
@@ -73,8 +64,6 @@ extension ServerSessionHandler {
         }
         self.lastActivity = .now()
         self.run(self.session.submissionFinished(reply))
-        self.process()
-        self.flush()
-        self.closeIfFinished()
+        self.goOn()
     }
 }

@@ -13,32 +13,49 @@ final class ServerSessionHandler: ChannelDuplexHandler {
     typealias OutboundIn = ByteBuffer
     typealias OutboundOut = ByteBuffer
 
+    /// Commands that are answered before other connections have a turn.
+    private static let actionsInTurn = 100
+
     let shared: ListenerContext
     var session: ServerSession
     var input = ByteBuffer()
     var output = ByteBuffer()
+    /// Takes the place of `output` while that is written.
+    var spareOutput = ByteBuffer()
     /// Where octets go that belong to no kept content.
     var scratch = ByteBuffer()
     var collector: ContentCollector?
     var address: IPAddress
+    /// What the ledger of connections counts us under.
+    var ledgerAddress: IPAddress
     var port: Int
     var tlsDescription: String?
     var accepted = 0
+    /// Commands that were refused, and the last refusal.
+    var refusals = 0
+    var lastRefusal: Reply?
     var end: SessionEnd?
     var context: ChannelHandlerContext?
     var isAdmitted = false
     var isDelaying = false
+    /// Other connections have their turn first.
+    var isYielding = false
     var isClosing = false
     var inputClosed = false
     var isReadHeld = false
     var opened = NIODeadline.now()
     var lastActivity = NIODeadline.now()
     var contentBegan: NIODeadline?
+    /// Octets in the hands of the sink.
+    var submitted = 0
+    /// What the memory budget knows of us.
+    var charged = 0
     var timer: Scheduled<Void>?
 
     init(shared: ListenerContext) {
         self.shared = shared
         self.address = .v4(0)
+        self.ledgerAddress = .v4(0)
         self.port = 0
         self.session = ServerSession(policy: SessionPolicy(hostname: "", qualifyDomain: ""))
     }
@@ -61,11 +78,13 @@ final class ServerSessionHandler: ChannelDuplexHandler {
 
     func channelInactive(context: ChannelHandlerContext) {
         self.timer?.cancel()
-        self.collector?.discard()
-        self.collector = nil
+        self.isClosing = true
+        self.input = ByteBuffer()
+        self.dropContent()
+        self.settle()
         if self.isAdmitted {
             self.isAdmitted = false
-            self.shared.ledger.release(self.address)
+            self.shared.bounds.connections.release(self.ledgerAddress)
             self.logDisconnect()
         }
         context.fireChannelInactive()
@@ -76,7 +95,9 @@ final class ServerSessionHandler: ChannelDuplexHandler {
         guard !self.isClosing else {
             return
         }
-        self.lastActivity = .now()
+        if self.contentBegan != nil {
+            self.lastActivity = .now()
+        }
         if self.input.readableBytes == 0 {
             self.input = octets
         } else {
@@ -136,7 +157,12 @@ final class ServerSessionHandler: ChannelDuplexHandler {
     }
 
     func errorCaught(context: ChannelHandlerContext, error: any Error) {
-        self.log(.debug, "connection failed", ["error": "\(escaped("\(error)"))"])
+        let isOfTLS = error is BoringSSLError || (error is NIOSSLError && error as? NIOSSLError != .uncleanShutdown)
+        self.log(
+            isOfTLS ? .info : .debug,
+            isOfTLS ? "TLS failed" : "connection failed",
+            ["error": "\(escaped("\(error)"))"]
+        )
         context.close(promise: nil)
     }
 
@@ -156,19 +182,10 @@ final class ServerSessionHandler: ChannelDuplexHandler {
             policy: configuration.sessionPolicy(mayRelay: isAllowed, hasTLS: self.shared.tls() != nil),
             isTLSActive: configuration.tlsMode == .implicit
         )
-        let limits = configuration.limits
-        let admission = self.shared.ledger.admit(
-            self.address,
-            limit: limits.connections,
-            limitForAddress: isAllowed || isLoopback(self.address)
-                ? limits.connectionsPerTrustedAddress : limits.connectionsPerAddress
-        )
-        if case .refused(let reply) = admission {
-            self.shared.events(.connectionRefused)
-            self.log(.warning, "connection refused", ["reply": "\(reply)"])
-            self.isClosing = true
-            ReplyWriter.write(reply, to: &self.output)
-            self.flushAndClose()
+        let isTrusted = isAllowed || isLoopback(self.address)
+        self.ledgerAddress = isTrusted ? self.address : self.address.network
+        if let reply = self.refusal(isTrusted: isTrusted) {
+            self.refuseConnection(reply)
             return
         }
         self.isAdmitted = true
@@ -181,6 +198,37 @@ final class ServerSessionHandler: ChannelDuplexHandler {
         }
     }
 
+    /// Why the connection cannot be served, if so.
+    private func refusal(isTrusted: Bool) -> Reply? {
+        let configuration = self.shared.configuration
+        if configuration.authPolicy == .required, self.shared.bounds.guesses.isBlocked(self.address) {
+            return SessionCut.guessing.reply
+        }
+        let limits = configuration.limits
+        let admission = self.shared.bounds.connections.admit(
+            self.ledgerAddress,
+            limit: limits.connections,
+            limitForAddress: isTrusted ? limits.connectionsPerTrustedAddress : limits.connectionsPerAddress
+        )
+        switch admission {
+        case .admitted: return nil
+        case .refused(let reply): return reply
+        }
+    }
+
+    private func refuseConnection(_ reply: Reply) {
+        self.shared.events(.connectionRefused)
+        self.log(.warning, "connection refused", ["reply": "\(reply)"])
+        self.isClosing = true
+        guard self.shared.configuration.tlsMode != .implicit else {
+            // It could be told only after a handshake, which costs more than all that it is refused for.
+            self.context?.close(promise: nil)
+            return
+        }
+        ReplyWriter.write(reply, to: &self.output)
+        self.flushAndClose()
+    }
+
     func greet(_ context: ChannelHandlerContext) {
         ReplyWriter.write(self.session.greeting, to: &self.output)
         self.flush()
@@ -191,7 +239,8 @@ final class ServerSessionHandler: ChannelDuplexHandler {
         guard let context = self.context, self.isAdmitted else {
             return
         }
-        while !self.isDelaying, !self.isClosing, context.channel.isWritable {
+        var actions = 0
+        while !self.isDelaying, !self.isYielding, !self.isClosing, context.channel.isWritable {
             let action: SessionAction?
             if let collector = self.collector {
                 action = self.session.next(&self.input, content: &collector.content)
@@ -203,20 +252,44 @@ final class ServerSessionHandler: ChannelDuplexHandler {
                 break
             }
             self.run(action)
+            actions += 1
+            if actions == Self.actionsInTurn {
+                self.yieldToOthers()
+            }
+            if self.output.readableBytes >= self.shared.configuration.limits.outputAhead {
+                self.flush()
+            }
+        }
+        if actions > 0 {
+            self.lastActivity = .now()
         }
         if self.input.readableBytes == 0 {
             // Let go of, so that the channel can read into the same memory again instead of asking for more.
             self.input = ByteBuffer()
         }
         self.relieveMemory()
+        self.settle()
         self.resumeReading()
+    }
+
+    /// Whoever pipelines without end waits for the other connections of the loop now and then.
+    private func yieldToOthers() {
+        self.isYielding = true
+        let handler = NIOLoopBound(self, eventLoop: self.eventLoop)
+        // Not at once: a loop runs what it is given to run before it looks at sockets again.
+        self.eventLoop.scheduleTask(in: .milliseconds(1)) {
+            handler.value.isYielding = false
+            handler.value.goOn()
+        }
     }
 
     func run(_ action: SessionAction) {
         switch action {
         case .send(let reply):
+            self.count(reply)
             ReplyWriter.write(reply, to: &self.output)
         case .sendDelayed(let reply):
+            self.count(reply)
             self.delay(reply)
         case .refuse(let reply, let refusal):
             ReplyWriter.write(reply, to: &self.output)
@@ -252,22 +325,33 @@ final class ServerSessionHandler: ChannelDuplexHandler {
         self.contentBegan = nil
     }
 
+    private func count(_ reply: Reply) {
+        if reply.code >= 400 {
+            self.refusals += 1
+            self.lastRefusal = reply
+        }
+    }
+
     func delay(_ reply: Reply) {
-        self.flush()
         self.isDelaying = true
+        self.flush()
         let handler = NIOLoopBound(self, eventLoop: self.eventLoop)
         self.eventLoop.scheduleTask(in: TimeAmount(self.shared.configuration.limits.errorDelay)) {
             let handler = handler.value
             handler.isDelaying = false
+            guard !handler.isClosing else {
+                return
+            }
             ReplyWriter.write(reply, to: &handler.output)
-            handler.process()
-            handler.flush()
+            handler.lastActivity = .now()
+            handler.goOn()
         }
     }
 
     /// Octets read ahead of the handshake are dropped: they came in clear text (CVE-2011-0411).
     func startTLS() {
         self.input.clear()
+        self.opened = .now()
         self.flush()
         guard let context = self.context, let tls = self.shared.tls() else {
             self.flushAndClose()
@@ -281,33 +365,6 @@ final class ServerSessionHandler: ChannelDuplexHandler {
             self.log(.error, "TLS cannot start", ["error": "\(error)"])
             self.flushAndClose()
         }
-    }
-
-    func authenticate(_ credentials: ServerCredentials) {
-        self.flush()
-        guard let authenticator = self.shared.authenticator else {
-            self.finishAuthentication(false)
-            return
-        }
-        let address = self.address
-        let handler = NIOLoopBound(self, eventLoop: self.eventLoop)
-        self.eventLoop
-            .makeFutureWithTask {
-                await authenticator.authenticate(user: credentials.user, password: credentials.password, from: address)
-            }
-            .whenSuccess { success in
-                let handler = handler.value
-                handler.finishAuthentication(success)
-                handler.process()
-                handler.flush()
-            }
-    }
-
-    func finishAuthentication(_ success: Bool) {
-        guard !self.isClosing, self.session.isWaiting else {
-            return
-        }
-        self.run(self.session.authenticationFinished(success: success))
     }
 }
 

@@ -57,12 +57,15 @@ extension ServerSessionHandler {
     func logDisconnect() {
         self.shared.events(.disconnected)
         let isOrdinary = self.end == nil || self.end == .quit || self.end == .shutdown
-        let reason = self.end?.rawValue ?? "closed by the client"
-        self.log(
-            isOrdinary ? .debug : .warning,
-            "disconnected",
-            ["reason": "\(reason)", "accepted": "\(self.accepted)"]
-        )
+        var metadata: Logger.Metadata = [
+            "reason": "\(self.end?.rawValue ?? "closed by the client")", "accepted": "\(self.accepted)",
+        ]
+        if let lastRefusal {
+            metadata["refused"] = "\(self.refusals)"
+            metadata["last-refusal"] = "\(escaped(lastRefusal.description))"
+        }
+        let level: Logger.Level = self.lastRefusal == nil ? .debug : .info
+        self.log(isOrdinary ? level : .warning, "disconnected", metadata)
     }
 
     private func metadata(of facts: TransactionFacts, size: Int) -> Logger.Metadata {

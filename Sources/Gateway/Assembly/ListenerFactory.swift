@@ -16,24 +16,51 @@ struct ListenerFactory {
     let logger: Logger
 
     func listeners() throws -> [SMTPListener] {
-        let ledger = ConnectionLedger()
+        let limits = self.configuration.limits
+        let bounds = SharedBounds(
+            memory: MemoryBudget(limit: limits.memory),
+            guesses: AuthenticationLedger(limit: limits.authFailures, duration: limits.authBlock)
+        )
+        let connections = try self.connections()
         let authenticator = try self.authenticator()
         return try self.configuration.listeners.flatMap { settings in
             let context = settings.tls == .none ? nil : try self.context(settings)
             return settings.addresses.map { address in
                 SMTPListener(
-                    configuration: self.listener(settings, at: address),
+                    configuration: self.listener(settings, at: address, connections: connections),
                     group: self.group,
                     tls: { context },
                     sink: self.sink,
                     authenticator: authenticator,
                     clock: { .now },
                     logger: self.logger.labelled("smtp"),
-                    ledger: ledger,
+                    bounds: bounds,
                     pool: self.pool
                 )
             }
         }
+    }
+
+    /// Connections in all: what is configured, or what descriptors allow.
+    private func connections() throws -> Int {
+        let limits = self.configuration.limits
+        let descriptors = DescriptorLimit.raised()
+        guard let connections = descriptors.connections(limits.connections, besides: limits.concurrency) else {
+            throw StartupFailure(
+                "limits.concurrency: \(limits.concurrency) attempts need more than the \(descriptors.total) files that "
+                    + "the process may open; raise that (ulimit -n, LimitNOFILE) or lower limits.concurrency"
+            )
+        }
+        if connections < limits.connections {
+            self.logger.warning(
+                "fewer connections than configured, for want of file descriptors (ulimit -n, LimitNOFILE)",
+                metadata: [
+                    "connections": "\(connections)", "configured": "\(limits.connections)",
+                    "descriptors": "\(descriptors.total)",
+                ]
+            )
+        }
+        return connections
     }
 
     private func authenticator() throws -> PasswordAuthenticator {
@@ -47,13 +74,26 @@ struct ListenerFactory {
         return try PasswordAuthenticator(users: hashes, pool: self.pool)
     }
 
-    private func listener(_ settings: ListenerSettings, at address: String) -> ListenerConfiguration {
+    private func limits(connections: Int) -> ServerLimits {
+        let configured = self.configuration.limits
         var limits = ServerLimits()
-        limits.session.messageSize = self.configuration.limits.messageSize
-        limits.session.recipients = self.configuration.limits.recipients
-        limits.connections = self.configuration.limits.connections
-        limits.connectionsPerTrustedAddress = self.configuration.limits.connectionsPerAddress
-        return ListenerConfiguration(
+        limits.session.messageSize = configured.messageSize
+        limits.session.recipients = configured.recipients
+        limits.connections = connections
+        limits.connectionsPerTrustedAddress = configured.connectionsPerAddress
+        limits.firstCommandTimeout = configured.helloTimeout
+        limits.commandTimeout = configured.idleTimeout
+        limits.crowdedTimeout = min(configured.idleTimeout, configured.helloTimeout, limits.crowdedTimeout)
+        limits.contentGrace = configured.contentGrace
+        return limits
+    }
+
+    private func listener(
+        _ settings: ListenerSettings,
+        at address: String,
+        connections: Int
+    ) -> ListenerConfiguration {
+        ListenerConfiguration(
             name: settings.name,
             host: address,
             port: settings.port,
@@ -61,7 +101,7 @@ struct ListenerFactory {
             authPolicy: settings.auth.policy,
             authWithoutTLS: settings.authWithoutTLS,
             allowedNetworks: settings.allowedNetworks,
-            limits: limits,
+            limits: self.limits(connections: connections),
             hostname: self.configuration.hostname,
             qualifyDomain: self.configuration.domain
         )

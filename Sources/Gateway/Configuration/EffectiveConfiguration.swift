@@ -138,6 +138,9 @@ extension LimitSettings {
         [
             "  message-size: \(self.messageSize)", "  recipients: \(self.recipients)",
             "  connections: \(self.connections)", "  connections-per-address: \(self.connectionsPerAddress)",
+            "  memory: \(self.memory)", "  auth-failures: \(self.authFailures)",
+            "  auth-block: \(configured(self.authBlock))", "  hello-timeout: \(configured(self.helloTimeout))",
+            "  idle-timeout: \(configured(self.idleTimeout))", "  content-grace: \(configured(self.contentGrace))",
             "  concurrency: \(self.concurrency)", "  per-destination: \(self.perDestination)",
             "  per-destination-start: \(self.perDestinationStart)",
             "  allow-api-networks: \(list(self.apiNetworks))",

@@ -216,6 +216,18 @@ package struct LimitSettings: Sendable {
     package var recipients: Int
     package var connections: Int
     package var connectionsPerAddress: Int
+    /// Octets that clients may make us hold in memory, all together.
+    package var memory: Int
+    /// Failed authentications after which an address is left out.
+    package var authFailures: Int
+    /// How long it is left out.
+    package var authBlock: Duration
+    /// The longest time until EHLO, and until AUTH where that is required.
+    package var helloTimeout: Duration
+    /// The longest silence of a client.
+    package var idleTimeout: Duration
+    /// How long content may take before it must have come at 500 octets a second.
+    package var contentGrace: Duration
     /// Attempts that run at a time.
     package var concurrency: Int
     /// Attempts that run at a time for one destination.

@@ -44,7 +44,8 @@ package struct ReplyParser: Sendable {
         let view = buffer.readableBytesView
         guard let end = view.dropFirst(self.scanned).firstIndex(of: 0x0A) else {
             self.scanned = view.count
-            guard view.count <= Self.lineLimit else {
+            // One more for the CR of a line whose LF has not come yet.
+            guard view.count <= Self.lineLimit + 1 else {
                 throw .lineTooLong
             }
             return nil

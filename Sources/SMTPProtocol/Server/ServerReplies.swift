@@ -80,6 +80,12 @@ extension Reply {
         EnhancedStatusCode(4, 7, 0),
         "too many failed authentications; closing"
     )
+    /// An address with too many failed authentications is left out for a while, in a session or at its begin.
+    static let guessing = Reply(
+        421,
+        EnhancedStatusCode(4, 7, 0),
+        "too many failed authentications from your address, try again later"
+    )
     static let shuttingDown = Reply(421, EnhancedStatusCode(4, 3, 2), "the service is shutting down; closing")
     static let timedOut = Reply(421, EnhancedStatusCode(4, 4, 2), "timeout; closing")
 

@@ -38,7 +38,9 @@ package struct ServerSession: Sendable {
     var reader = ContentReader()
     /// Whether the transaction's content has begun to come in chunks.
     var isChunking = false
-    /// Why the running content will be refused, once it has been read.
+    /// Octets that the envelope of the running transaction takes, about.
+    package internal(set) var envelopeSize = 0
+    /// Why the owner will not have the running content, once it has been read.
     var contentRefusal: Reply?
     var counters = Counters()
     var isShuttingDown = false
@@ -186,12 +188,12 @@ package struct ServerSession: Sendable {
         self.isShuttingDown = true
     }
 
-    /// The client was silent for too long; nil when the session is closed already.
-    package mutating func timeout() -> SessionAction? {
+    /// Ends the session for a reason outside of the dialogue; nil when it is closed already.
+    package mutating func cut(_ reason: SessionCut) -> SessionAction? {
         if case .closed = self.phase {
             return nil
         }
-        return self.close(.timedOut, .timeout)
+        return self.close(reason.reply, reason.end)
     }
 
     mutating func close(_ reply: Reply, _ end: SessionEnd) -> SessionAction {
@@ -202,6 +204,7 @@ package struct ServerSession: Sendable {
 
     mutating func resetTransaction() {
         self.transaction = nil
+        self.envelopeSize = 0
         self.isChunking = false
         self.contentRefusal = nil
     }

@@ -161,9 +161,13 @@ extension ServerSession {
         guard transaction.forwardPaths.count < self.policy.limits.recipients else {
             return .send(.tooManyRecipients)
         }
-        self.transaction?.forwardPaths.append(
-            ForwardPath(mailbox: mailbox, notify: arguments.notify, originalRecipient: arguments.originalRecipient)
+        let path = ForwardPath(
+            mailbox: mailbox,
+            notify: arguments.notify,
+            originalRecipient: arguments.originalRecipient
         )
+        self.transaction?.forwardPaths.append(path)
+        self.envelopeSize += path.storedSize
         return .send(.okRecipient)
     }
 
@@ -241,5 +245,13 @@ extension ServerSession {
             }
             return self.fail(reply)
         }
+    }
+}
+
+extension ForwardPath {
+    /// Octets that it takes in memory, about.
+    fileprivate var storedSize: Int {
+        let texts = self.mailbox.localPart.utf8.count + self.mailbox.domain.text.utf8.count
+        return 128 + texts + (self.originalRecipient?.utf8.count ?? 0)
     }
 }

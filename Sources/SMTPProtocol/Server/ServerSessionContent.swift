@@ -28,14 +28,11 @@ extension ServerSession {
             return nil
         }
         let isComplete = self.reader.readData(&input, into: &content)
-        self.judgeContent()
-        if isComplete {
-            return self.endContent()
-        }
         guard self.reader.size <= self.maximumSwallow else {
-            return self.close(self.contentRefusal ?? .tooLarge(limit: self.policy.limits.messageSize), .contentTooLarge)
+            return self.close(.tooLarge(limit: self.policy.limits.messageSize), .contentTooLarge)
         }
-        return nil
+        self.keepOnlyWhatIsWanted()
+        return isComplete ? self.endContent() : nil
     }
 
     /// The first chunk of a message begins its content without a reply of its own.
@@ -66,18 +63,17 @@ extension ServerSession {
         into content: inout ByteBuffer
     ) -> SessionAction? {
         let count = self.reader.readChunk(&input, limit: remaining, into: &content)
-        self.judgeContent()
+        self.keepOnlyWhatIsWanted()
         guard count == remaining else {
             self.phase = .chunk(remaining: remaining - count, isLast: isLast)
             return nil
         }
         if isLast {
             self.reader.finishChunks()
-            self.judgeContent()
             return self.endContent()
         }
         self.phase = .command
-        guard let refusal = self.contentRefusal else {
+        guard let refusal = self.contentVerdict else {
             return .send(Reply(250, EnhancedStatusCode(2, 0, 0), "chunk received, \(self.reader.size) octets so far"))
         }
         // RFC 3030 §2: after a failed chunk the transaction is gone, and chunks already on their way read 503.
@@ -85,26 +81,28 @@ extension ServerSession {
         return .dropContent(refusal)
     }
 
-    /// Notes the first reason for which the content will be refused.
-    private mutating func judgeContent() {
-        guard self.contentRefusal == nil else {
-            return
-        }
+    /// Why the content will be refused, as far as it has come.
+    ///
+    /// Judged by totals, in an order of its own, so that it does not matter how the octets were cut into reads.
+    private var contentVerdict: Reply? {
         let limits = self.policy.limits
         if let flaw = self.reader.flaw {
-            self.contentRefusal = .flawed(flaw)
-        } else if self.reader.size > limits.messageSize {
-            self.contentRefusal = .tooLarge(limit: limits.messageSize)
-        } else if (self.reader.headerLength ?? self.reader.size) > limits.headerSection {
-            self.contentRefusal = .headerTooLarge(limit: limits.headerSection)
+            return .flawed(flaw)
         }
-        if self.contentRefusal != nil {
+        if (self.reader.headerLength ?? self.reader.size) > limits.headerSection {
+            return .headerTooLarge(limit: limits.headerSection)
+        }
+        return self.reader.size > limits.messageSize ? .tooLarge(limit: limits.messageSize) : self.contentRefusal
+    }
+
+    private mutating func keepOnlyWhatIsWanted() {
+        if self.contentVerdict != nil {
             self.reader.discard()
         }
     }
 
     private mutating func endContent() -> SessionAction {
-        let refusal = self.contentRefusal
+        let refusal = self.contentVerdict
         self.resetTransaction()
         guard let refusal else {
             self.phase = .submitting

@@ -113,6 +113,12 @@ struct EffectiveConfigurationTests {
           recipients: 1001
           connections: 4097
           connections-per-address: 1002
+          memory: 67108865
+          auth-failures: 21
+          auth-block: 11m
+          hello-timeout: 61s
+          idle-timeout: 6m
+          content-grace: 7m
           concurrency: 201
           per-destination: 21
           per-destination-start: 6

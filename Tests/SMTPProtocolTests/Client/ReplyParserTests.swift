@@ -50,6 +50,18 @@ struct ReplyParserTests {
         }
     }
 
+    @Test("the longest line is taken, however it comes")
+    func longestLine() throws {
+        let line = "250 " + String(repeating: "x", count: ReplyParser.lineLimit - 4)
+        for cut in [0, ReplyParser.lineLimit, ReplyParser.lineLimit + 1] {
+            var parser = ReplyParser()
+            var buffer = ByteBuffer(string: String("\(line)\r\n".utf8.prefix(cut)) ?? "")
+            #expect(try parser.next(from: &buffer) == nil)
+            buffer.writeString(String("\(line)\r\n".utf8.dropFirst(cut)) ?? "")
+            #expect(try parser.next(from: &buffer)?.lines.first?.utf8.count == ReplyParser.lineLimit - 4)
+        }
+    }
+
     @Test("a line without end and a reply without end are cut off")
     func bounds() {
         var long = ByteBuffer(string: "250 " + String(repeating: "x", count: ReplyParser.lineLimit))

@@ -133,6 +133,30 @@ struct ServerSessionTests {
         #expect(lines.suffix(3).map { $0.prefix(3) } == ["250", "250", "501"])
     }
 
+    @Test("why content is refused does not depend on how it was cut into reads", arguments: [false, true])
+    func refusesAlike(isSplit: Bool) {
+        var policy = Self.policy()
+        policy.limits.headerSection = 60
+        policy.limits.messageSize = 100
+        let header = "A: \(String(repeating: "x", count: 70))"
+        let rows = [
+            ("\(header)\r\n\r\n\(String(repeating: "y", count: 90))", "552 5.3.4 header section"),
+            ("\(header)\r\n\r\n\(String(repeating: "y", count: 90))\nz", "554 5.5.2 bare LF"),
+            ("A: b\r\n\r\n\(String(repeating: "y", count: 110))\0", "554 5.6.0 NUL"),
+            ("A: b\r\n\r\n\(String(repeating: "y", count: 110))", "552 5.3.4 message size"),
+        ]
+        for (content, reply) in rows {
+            var peer = SessionPeer(ServerSession(policy: policy))
+            peer.send(Array("EHLO x\r\nMAIL FROM:<a@x.test>\r\nRCPT TO:<b@x.test>\r\nDATA\r\n".utf8))
+            _ = Self.lines(of: &peer)
+            let octets = Array("\(content)\r\n.\r\n".utf8)
+            for start in stride(from: 0, to: octets.count, by: isSplit ? 1 : octets.count) {
+                peer.send(Array(octets[start..<min(octets.count, start + (isSplit ? 1 : octets.count))]))
+            }
+            #expect(Self.lines(of: &peer).map { $0.hasPrefix(reply) } == [true])
+        }
+    }
+
     @Test("the 1001st recipient waits, and content over the limit is refused at its end")
     func limits() {
         var policy = Self.policy()

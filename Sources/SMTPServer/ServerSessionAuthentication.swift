@@ -1,0 +1,62 @@
+import Logging
+import NIOCore
+import SMTPProtocol
+
+/// Who the client is: passwords are checked elsewhere, and guessing gets slow, then nowhere.
+extension ServerSessionHandler {
+    func authenticate(_ credentials: ServerCredentials) {
+        guard !self.shared.bounds.guesses.isBlocked(self.address) else {
+            self.cut(.guessing)
+            return
+        }
+        self.flush()
+        guard let authenticator = self.shared.authenticator else {
+            self.finishAuthentication(false)
+            return
+        }
+        let address = self.address
+        let handler = NIOLoopBound(self, eventLoop: self.eventLoop)
+        self.eventLoop
+            .makeFutureWithTask {
+                await authenticator.authenticate(user: credentials.user, password: credentials.password, from: address)
+            }
+            .whenSuccess { success in
+                let handler = handler.value
+                if success {
+                    handler.finishAuthentication(true)
+                } else {
+                    handler.holdBackFailure()
+                }
+            }
+    }
+
+    /// The more an address has failed, the later it reads so.
+    private func holdBackFailure() {
+        let guesses = self.shared.bounds.guesses
+        let consequence = guesses.noteFailure(of: self.address)
+        if consequence.blocks {
+            self.log(
+                .warning,
+                "address blocked after too many failed authentications",
+                ["failures": "\(guesses.limit)", "seconds": "\(guesses.duration.nanoseconds / 1_000_000_000)"]
+            )
+        }
+        guard consequence.delay > .zero else {
+            self.finishAuthentication(false)
+            return
+        }
+        let handler = NIOLoopBound(self, eventLoop: self.eventLoop)
+        self.eventLoop.scheduleTask(in: consequence.delay) {
+            handler.value.finishAuthentication(false)
+        }
+    }
+
+    private func finishAuthentication(_ success: Bool) {
+        guard !self.isClosing, self.session.isWaiting else {
+            return
+        }
+        self.lastActivity = .now()
+        self.run(self.session.authenticationFinished(success: success))
+        self.goOn()
+    }
+}
