@@ -3,14 +3,12 @@ import MailModel
 
 /// What libFuzzer calls with each input; the first octet chooses what is fed with the rest.
 ///
-/// A trap, an address error, a broken promise or five seconds without an end is a finding.
+/// A trap, an address error, a broken promise or twenty seconds without an end is a finding.
 @_cdecl("LLVMFuzzerTestOneInput")
 public func fuzzOneInput(_ data: UnsafePointer<UInt8>, _ size: Int) -> CInt {
-    let octets = Array(UnsafeBufferPointer(start: data, count: size))
-    guard let choice = octets.first else {
-        return 0
-    }
-    let rest = Array(octets.dropFirst())
+    var input = FuzzInput(data, size)
+    let choice = input.octet()
+    let rest = Array(input.rest)
     switch choice % 4 {
     case 0: fuzzMessage(rest)
     case 1: fuzzMachine(rest)
@@ -235,11 +233,4 @@ private func nextAnswer(to question: Question, _ input: inout ArraySlice<UInt8>)
         return .failed(.garbage)
     }
     return meaning
-}
-
-/// A broken promise ends the process with its reason, as libFuzzer wants it.
-private func require(_ condition: Bool, _ promise: @autoclosure () -> String) {
-    if !condition {
-        fatalError(promise())
-    }
 }
