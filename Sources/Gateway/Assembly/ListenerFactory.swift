@@ -32,7 +32,7 @@ struct ListenerFactory {
                     tls: { context },
                     sink: self.sink,
                     authenticator: authenticator,
-                    clock: { .now },
+                    clock: { .civil },
                     logger: self.logger.labelled("smtp"),
                     bounds: bounds,
                     pool: self.pool
