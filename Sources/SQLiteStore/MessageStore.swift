@@ -26,6 +26,8 @@ package final class MessageStore: Sendable {
         package var maximumPages: Int?
         /// Called on the writer's thread between the write of a commit and its flush; for crash tests, else nil.
         package var beforeSync: (@Sendable () -> Void)?
+        /// Both clocks, for what a start must know of jumps; called at each commit.
+        package var clock: @Sendable () -> StoreTime
 
         package init(directory: String) {
             self.directory = directory
@@ -35,6 +37,7 @@ package final class MessageStore: Sendable {
             self.checkpointFrames = 4_096
             self.integrityCheckLimit = 256 * 1_024 * 1_024
             self.maximumPages = nil
+            self.clock = { .civil }
         }
     }
 
@@ -60,8 +63,8 @@ package final class MessageStore: Sendable {
         let directory = StoreDirectory(configuration.directory)
         try directory.create()
         let lock = try StoreLock(directory.lock)
-        try directory.checkNothingIsLost(generation: lock.lastGeneration)
-        try directory.checkLogIsWhole(since: lock.lastMark)
+        try directory.checkNothingIsLost(generation: lock.last.generation)
+        try directory.checkLogIsWhole(since: lock.last.mark)
         do {
             try directory.createDatabaseFile()
             let database = try WriterDatabase(

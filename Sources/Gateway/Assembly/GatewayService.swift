@@ -46,6 +46,7 @@ package final class GatewayService: Sendable {
         self.blockingPool = NIOThreadPool.singleton
         var stored = MessageStore.Configuration(directory: configuration.dataDirectory)
         stored.keepContent = configuration.keepsContent
+        stored.clock = { StoreTime(steady: .now, civil: .civil) }
         let trigger = try CrashTrigger(SystemEnvironment.current)
         if let trigger {
             logger.warning("this process will kill itself", metadata: ["at": "\(trigger.point.rawValue)"])

@@ -35,7 +35,7 @@ struct ReportDesk: Sendable {
             hostname: self.hostname,
             returnPath: returnPath,
             id: id,
-            composedAt: now,
+            composedAt: .civil,
             originalID: message.id,
             originalMessageID: message.messageID,
             originalSubject: message.subject,

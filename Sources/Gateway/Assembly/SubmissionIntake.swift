@@ -95,14 +95,15 @@ struct SubmissionIntake: SubmissionSink {
         case .memory(let buffer): storage = .memory(buffer)
         case .spooled(let spool): storage = .file(path: spool.path)
         }
+        let now = Timestamp.now
         var parameters = submission.envelope.parameters
         parameters.tlsOptional = submission.isTLSOptional
         return QueuedMessage(
             id: submission.queueID,
             reversePath: submission.envelope.reversePath,
             parameters: parameters,
-            arrivedAt: submission.receivedAt,
-            expiresAt: submission.receivedAt + self.expireAfter,
+            arrivedAt: now,
+            expiresAt: now + self.expireAfter,
             messageID: submission.messageID,
             subject: submission.subject,
             content: MessageContent(size: submission.size, isEightBit: submission.isEightBit, storage: storage)

@@ -102,7 +102,7 @@ package enum Doctor {
             domain: options.domain ?? self.recentDomain(recent) ?? parts.configuration.doctor.testDomain,
             spool: options.spool ?? self.defaultSpool,
             messages: messages,
-            now: .now,
+            now: .civil,
             deadline: .now + self.patience
         )
     }

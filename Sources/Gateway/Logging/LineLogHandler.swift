@@ -41,7 +41,7 @@ package struct LineLogHandler: LogHandler {
         _ fields: [(key: String, value: Logger.MetadataValue)],
         to line: inout LogLine
     ) {
-        line.write(Timestamp.now.description)
+        line.write(Timestamp.civil.description)
         line.write(" ")
         line.write(event.level.rawValue)
         line.write(" ")
@@ -63,7 +63,7 @@ package struct LineLogHandler: LogHandler {
         to line: inout LogLine
     ) {
         line.write("{\"ts\":\"")
-        line.write(Timestamp.now.description)
+        line.write(Timestamp.civil.description)
         line.write("\",\"level\":\"")
         line.write(event.level.rawValue)
         line.write("\",\"source\":")

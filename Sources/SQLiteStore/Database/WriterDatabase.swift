@@ -139,7 +139,7 @@ final class WriterDatabase {
 
     /// Commits a new epoch and generation, after looking whether the last run's generation is still there.
     private func beginRun(_ queue: DatabaseQueue) throws {
-        let last = self.lock.lastGeneration
+        let last = self.lock.last.generation
         try queue.writeWithoutTransaction { database in
             let connection = Connection(database: database, epoch: 0)
             let meta = "SELECT value FROM meta WHERE key = ?"
@@ -152,8 +152,12 @@ final class WriterDatabase {
                         + "\(self.directory.lock) to go on without what it held"
                 )
             }
+            let shift = try self.shift(connection)
             try database.inTransaction(.immediate) {
                 try connection.run("UPDATE meta SET value = value + 1")
+                if let shift {
+                    try connection.shiftTimes(by: shift)
+                }
                 return .commit
             }
             self.epoch = try connection.first(meta, ["epoch"]) { $0.integer(0) } ?? 0
@@ -167,8 +171,26 @@ final class WriterDatabase {
         if isLogUnknown {
             self.logSalt = WriteAheadLog.salt(self.directory.writeAheadLog) ?? 0
         }
-        let mark = LogMark(salt: self.logSalt, frames: Int(self.walFrames.pointee))
-        self.lock.write(generation: self.generation, mark: mark)
+        self.remember(LogMark(salt: self.logSalt, frames: Int(self.walFrames.pointee)))
+    }
+
+    private func remember(_ mark: LogMark?) {
+        let time = self.configuration.clock()
+        self.lock.write(StoreMemory(generation: self.generation, mark: mark, epoch: self.epoch, time: time))
+    }
+
+    /// How far the clock jumped, if that was not made good by a run whose memory is not written down.
+    private func shift(_ connection: Connection) throws -> Duration? {
+        let epoch = try connection.first("SELECT value FROM meta WHERE key = ?", ["epoch"]) { $0.integer(0) }
+        let last = self.lock.last
+        guard epoch == last.epoch, let shift = StoreTime.shift(from: last.time, to: self.configuration.clock()) else {
+            return nil
+        }
+        self.logger.notice(
+            "the clock jumped; what is due moves along",
+            metadata: ["seconds": "\(shift.wholeMilliseconds / 1_000)"]
+        )
+        return shift
     }
 
     private func openQueue() throws -> DatabaseQueue {
@@ -257,7 +279,7 @@ final class WriterDatabase {
         }
         self.queue = nil
         if !exists(self.directory.writeAheadLog) {
-            self.lock.write(generation: self.generation, mark: nil)
+            self.remember(nil)
         }
     }
 }

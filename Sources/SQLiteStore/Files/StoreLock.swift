@@ -1,20 +1,63 @@
 import Delivery
 import Foundation
+import MailModel
+
+/// What one run leaves for the next beside the database, so that the next one sees what went missing.
+struct StoreMemory: Hashable, Sendable {
+    /// What the last commit that carried one had committed; 0 when there was none.
+    var generation: Int64 = 0
+    /// Where the write-ahead log stood at the last commit; nil when it was closed, or unknown.
+    var mark: LogMark?
+    /// The run that wrote this.
+    var epoch: Int64 = 0
+    /// When that was, by both clocks.
+    var time: StoreTime?
+
+    fileprivate init(_ words: [Substring]) {
+        func number(_ index: Int) -> Int64 {
+            index < words.count ? Int64(words[index]) ?? 0 : 0
+        }
+        self.generation = number(1)
+        if words.count > 3, let salt = UInt64(words[2]), let frames = Int(words[3]), frames > 0 {
+            self.mark = LogMark(salt: salt, frames: frames)
+        }
+        self.epoch = number(4)
+        if words.count > 6 {
+            self.time = StoreTime(
+                steady: Timestamp(microseconds: number(5)),
+                civil: Timestamp(microseconds: number(6))
+            )
+        }
+    }
+
+    init(generation: Int64, mark: LogMark?, epoch: Int64, time: StoreTime) {
+        self.generation = generation
+        self.mark = mark
+        self.epoch = epoch
+        self.time = time
+    }
+
+    fileprivate var text: String {
+        let steady = self.time?.steady.microseconds ?? 0
+        let civil = self.time?.civil.microseconds ?? 0
+        return "\(self.generation) \(self.mark?.salt ?? 0) \(self.mark?.frames ?? 0) \(self.epoch) \(steady) \(civil)"
+    }
+}
 
 /// The lock that keeps a second gateway away from a store, and a memory beside the database of how far it had come.
 ///
-/// The file holds the pid of the holder, a generation, and how far the write-ahead log had come. The generation is first
-/// committed to the database, in the first commit after each checkpoint, and then written here. So a database with a
-/// lower one than the file has lost its write-ahead log, and with it mail; and a log that is shorter than the file says
-/// was damaged. Without this both would open as if nothing had been.
+/// The file holds the pid of the holder and a `StoreMemory`. The generation is first committed to the database, in the
+/// first commit after each checkpoint, and then written here. So a database with a lower one than the file has lost its
+/// write-ahead log, and with it mail; and a log that is shorter than the file says was damaged. Without this both would
+/// open as if nothing had been.
 final class StoreLock: Sendable {
+    private static let size = 160
+
     private let descriptor: Int32
     private let path: String
 
-    /// What the last holder left; 0 when there was none.
-    let lastGeneration: Int64
-    /// Where the log of the last holder stood at its last commit; nil when it was closed, or unknown.
-    let lastMark: LogMark?
+    /// What the last holder left.
+    let last: StoreMemory
 
     /// Takes the lock at once or throws, naming the process that has it.
     init(_ path: String) throws(StoreFailure) {
@@ -34,34 +77,30 @@ final class StoreLock: Sendable {
             let holder = words.first.map { "process \($0)" } ?? "another process"
             throw StoreFailure(.busy, "the queue is in use by \(holder), which holds \(path)")
         }
-        self.lastGeneration = words.dropFirst().first.flatMap { Int64($0) } ?? 0
-        self.lastMark = Self.mark(words)
+        self.last = StoreMemory(words)
     }
 
     /// What the lock file at a path remembers, for who only looks; nil when there is none.
     ///
     /// `isHeld` is what was true at this moment.
-    static func memory(_ path: String) -> (isHeld: Bool, generation: Int64, mark: LogMark?)? {
+    static func memory(_ path: String) -> (isHeld: Bool, last: StoreMemory)? {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC)
         guard descriptor >= 0 else {
             return nil
         }
         defer { close(descriptor) }
         let isHeld = flock(descriptor, LOCK_SH | LOCK_NB) != 0
-        let words = Self.words(descriptor)
-        return (isHeld, words.dropFirst().first.flatMap { Int64($0) } ?? 0, Self.mark(words))
+        return (isHeld, StoreMemory(Self.words(descriptor)))
     }
 
     /// Writes down who holds the lock and how far the database has come; after a commit, and without a flush.
     ///
     /// A flush is not needed: what must never happen is that the file is ahead of the database.
-    func write(generation: Int64, mark: LogMark?) {
-        var text = "\(getpid()) \(generation)"
-        if let mark {
-            text += " \(mark.salt) \(mark.frames)"
-        }
+    func write(_ memory: StoreMemory) {
+        let text = "\(getpid()) \(memory.text)"
         // Always as long: one call for each commit, and nothing of an older text stays behind.
-        let bytes = Array(text.utf8) + Array(repeating: UInt8(ascii: " "), count: max(0, 94 - text.utf8.count)) + [10]
+        let padding = Array(repeating: UInt8(ascii: " "), count: max(0, Self.size - 1 - text.utf8.count))
+        let bytes = Array(text.utf8) + padding + [UInt8(ascii: "\n")]
         // An error here (a full disk) makes the file older than the database, which is the harmless way round.
         pwrite(self.descriptor, bytes, bytes.count, 0)
     }
@@ -75,15 +114,8 @@ final class StoreLock: Sendable {
         close(self.descriptor)
     }
 
-    private static func mark(_ words: [Substring]) -> LogMark? {
-        guard words.count >= 4, let salt = UInt64(words[2]), let frames = Int(words[3]) else {
-            return nil
-        }
-        return LogMark(salt: salt, frames: frames)
-    }
-
     private static func words(_ descriptor: Int32) -> [Substring] {
-        var bytes = [UInt8](repeating: 0, count: 128)
+        var bytes = [UInt8](repeating: 0, count: self.size)
         let count = pread(descriptor, &bytes, bytes.count, 0)
         return String(decoding: bytes.prefix(max(0, count)), as: UTF8.self).split { $0 == " " || $0 == "\n" }
     }

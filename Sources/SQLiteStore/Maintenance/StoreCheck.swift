@@ -58,9 +58,9 @@ package struct StoreCheck {
         let memory = StoreLock.memory(self.directory.lock)
         self.report.isInUse = memory?.isHeld ?? false
         do {
-            try self.directory.checkNothingIsLost(generation: memory?.generation ?? 0)
+            try self.directory.checkNothingIsLost(generation: memory?.last.generation ?? 0)
             if !self.report.isInUse {
-                try self.directory.checkLogIsWhole(since: memory?.mark)
+                try self.directory.checkLogIsWhole(since: memory?.last.mark)
             }
         } catch {
             self.report.problems.append(error.description)
@@ -75,7 +75,7 @@ package struct StoreCheck {
             let reader = try HistoryReader(self.directory, besideWriter: self.report.isInUse)
             defer { reader.close() }
             self.step { try $0.checkPages(reader) }
-            self.step { try $0.checkGeneration(reader, memory?.generation ?? 0) }
+            self.step { try $0.checkGeneration(reader, memory?.last.generation ?? 0) }
             self.step { try $0.count(reader) }
             self.step { try $0.checkReferences(reader) }
             self.step { try $0.checkContents(reader) }

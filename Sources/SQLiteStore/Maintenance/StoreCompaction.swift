@@ -21,8 +21,8 @@ package struct StoreCompaction: Encodable, Sendable {
         }
         let lock = try StoreLock(directory.lock)
         defer { lock.release() }
-        try directory.checkNothingIsLost(generation: lock.lastGeneration)
-        try directory.checkLogIsWhole(since: lock.lastMark)
+        try directory.checkNothingIsLost(generation: lock.last.generation)
+        try directory.checkLogIsWhole(since: lock.last.mark)
         do {
             let database = try WriterDatabase(
                 configuration: configuration,
