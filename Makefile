@@ -41,6 +41,7 @@ test: debug ## install what is missing, build, and run all tests
 	@# Long enough to notice a harness that no longer compiles, and a bug that every input meets.
 	Tests/Fuzz/run 5 -verbosity=0
 	HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" Tests/Crash/run.py --rounds 24
+	HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" python3 Tests/Durability/run.py
 	HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" python3 Tests/TakeOver/run.py
 	HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" python3 Tests/Doctor/run.py
 	@if [ -e Tests/Django/run.py ]; then HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" python3 Tests/Django/run.py; fi
