@@ -135,14 +135,37 @@ struct QueueTests {
         try await store.enqueue(SampleQueue.new(2, domain: "Example.COM"))
         #expect(try await store.hold(.domain("example.com")) == 1)
         #expect(try await store.leaseDue(at: self.now, limit: 9).map(\.message.id) == [SampleQueue.id(1)])
-        #expect(try await store.expedite(.all) == 0)
+        #expect(try await store.expedite(.all, at: self.now) == 0)
         #expect(try await store.releaseHeld(.message(SampleQueue.id(2))) == 1)
         #expect(try await store.nextDue() == Timestamp(microseconds: 0))
         try await store.release(SampleQueue.id(1), recipients: [0, 1], dueAt: self.now + .seconds(99))
-        #expect(try await store.expedite(.message(SampleQueue.id(1))) == 2)
+        #expect(try await store.expedite(.message(SampleQueue.id(1)), at: self.now) == 2)
         #expect(try await store.delete(.all, at: self.now) == 3)
         #expect(try await store.messages(unfinishedOnly: true, limit: 9).isEmpty)
         #expect(try await store.messages(unfinishedOnly: false, limit: 9).map(\.finishedAt) == [self.now, self.now])
+        await store.close()
+    }
+
+    @Test(
+        "changes a large selection in steps, between which submissions are committed",
+        arguments: [QueueSelection.all, .domain("example.com")]
+    )
+    func largeOperations(_ selection: QueueSelection) async throws {
+        let store = try self.fixture.open()
+        let count = 1_250
+        for number in 1...5 {
+            try await store.enqueue(SampleQueue.new(Int64(number), recipients: count / 5, domain: "example.com"))
+        }
+        let before = store.counters.commits
+        let earlier = self.now + .seconds(-1)
+        #expect(try await store.expedite(selection, at: earlier) == count)
+        #expect(store.counters.commits - before == 3)
+        #expect(try await store.expedite(selection, at: earlier) == 0)
+        #expect(try await store.hold(selection) == count)
+        #expect(try await store.releaseHeld(selection) == count)
+        #expect(try await store.delete(selection, at: self.now) == count)
+        #expect(store.counters.commits - before == 12)
+        #expect(try await store.messages(unfinishedOnly: true, limit: 9).isEmpty)
         await store.close()
     }
 

@@ -214,7 +214,7 @@ package final class MemoryStore: Store {
         }
     }
 
-    package func expedite(_ selection: QueueSelection) async throws(StoreFailure) -> Int {
+    package func expedite(_ selection: QueueSelection, at now: Timestamp) async throws(StoreFailure) -> Int {
         self.state.withLock { state in
             var count = 0
             for id in state.entries.keys {

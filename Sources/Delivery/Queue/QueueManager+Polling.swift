@@ -19,12 +19,7 @@ extension QueueManager {
     private func leaseDue() async throws(StoreFailure) -> Duration {
         let now = self.clock.wallTime
         let (room, closedUntil) = self.state.withLock { state in
-            let used = state.ready.waitingCount + state.ready.runningCount
-            let isFull = state.octetsInMemory >= self.configuration.contentCapacity
-            return (
-                isFull ? 0 : self.configuration.capacity - used,
-                state.board.earliestUse(of: self.chain.providers, at: now)
-            )
+            (self.room(in: state, at: now), state.board.earliestUse(of: self.chain.providers, at: now))
         }
         if let closedUntil {
             // No way out may be used at all: leave everything where it is until one may.
@@ -48,6 +43,23 @@ extension QueueManager {
         }
         let next = try await self.store.nextDue()
         return next.map { min(max($0 - self.clock.wallTime, .milliseconds(10)), .seconds(60)) } ?? .seconds(60)
+    }
+
+    /// How many messages there is room for.
+    ///
+    /// What is due goes into one lane when the first open way takes all destinations together: more than `admit` lets into that
+    /// lane would only be leased to be given back.
+    private func room(in state: State, at now: Timestamp) -> Int {
+        guard state.octetsInMemory < self.configuration.contentCapacity else {
+            return 0
+        }
+        let free = self.configuration.capacity - state.ready.waitingCount - state.ready.runningCount
+        let open = self.providers.first { state.board.earliestUse(of: [$0.name], at: now) == nil }
+        guard let open, open.grouping == .together else {
+            return free
+        }
+        // Each that is admitted leaves one less free, too.
+        return (free - state.ready.waiting(in: .init(provider: open.name, destination: nil)) + 1) / 2
     }
 
     /// Hands a leased message to the lanes; gives those for whom there is no way or no room now.

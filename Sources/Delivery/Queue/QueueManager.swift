@@ -151,15 +151,19 @@ package final class QueueManager: Sendable {
             try await self.store.save(nil, for: key)
             self.events.breakerClosed(key)
         }
+        guard !keys.isEmpty else {
+            return
+        }
+        // Much may be due already; the rest can take a while.
+        self.wake.signal()
+        let now = self.clock.wallTime
         for key in keys {
             switch key.part {
-            case .whole, .senderDomain: _ = try await self.store.expedite(.all)
-            case .destination(let domain): _ = try await self.store.expedite(.domain(domain))
+            case .whole, .senderDomain: _ = try await self.store.expedite(.all, at: now)
+            case .destination(let domain): _ = try await self.store.expedite(.domain(domain), at: now)
             }
         }
-        if !keys.isEmpty {
-            self.wake.signal()
-        }
+        self.wake.signal()
     }
 }
 

@@ -35,8 +35,10 @@ package protocol Store: Sendable {
     /// Gives recipients back without an attempt; they are due at `dueAt`.
     func release(_ id: QueueID, recipients: [Recipient.Number], dueAt: Timestamp) async throws(StoreFailure)
 
-    /// Makes all that waits and is not held due at once, or what matches one message or recipient domain; returns how many.
-    func expedite(_ selection: QueueSelection) async throws(StoreFailure) -> Int
+    /// Makes all that waits and is not held due at once, or what matches one message or recipient domain.
+    ///
+    /// Returns how many were not due at `now` already. A large selection is due little by little.
+    func expedite(_ selection: QueueSelection, at now: Timestamp) async throws(StoreFailure) -> Int
 
     /// All breakers that are not closed.
     func breakers() async throws(StoreFailure) -> [BreakerKey: BreakerState]

@@ -43,8 +43,8 @@ struct CrashingStore: Store {
         try await self.store.release(id, recipients: recipients, dueAt: dueAt)
     }
 
-    func expedite(_ selection: QueueSelection) async throws(StoreFailure) -> Int {
-        try await self.store.expedite(selection)
+    func expedite(_ selection: QueueSelection, at now: Timestamp) async throws(StoreFailure) -> Int {
+        try await self.store.expedite(selection, at: now)
     }
 
     func breakers() async throws(StoreFailure) -> [BreakerKey: BreakerState] {

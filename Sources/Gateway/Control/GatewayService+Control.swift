@@ -22,7 +22,7 @@ extension GatewayService {
         switch request.verb {
         case .flush:
             self.resolver.flush()
-            let count = try await self.store.expedite(try self.selection(request.subject))
+            let count = try await self.store.expedite(try self.selection(request.subject), at: .now)
             self.queue.lookAgain()
             return ControlReply(count: count)
         case .hold:

@@ -43,6 +43,28 @@ struct FairnessTests {
         }
     }
 
+    @Test("of a backlog for one way that takes all mail only as much is leased as that way has room for")
+    func backlogOfOneWay() async throws {
+        let relay = StallingProvider("relay", grouping: .together)
+        let manager = self.fixture.manager([relay], configuration: .init(concurrency: 20, capacity: 400))
+        let due = self.fixture.clock.wallTime
+        for number in 1...1_000 {
+            let recipient = Recipient(number: 0, forwardPath: .sample("u@silent\(number).test"))
+            self.fixture.store.insert(QueuedMessage.sample(Int64(number), arrivedAt: due), [recipient], dueAt: due)
+        }
+        try await self.fixture.running(manager) {
+            await relay.waitUntilStalled(20)
+            while manager.load.waiting < 190 {
+                await Task.yield()
+            }
+            let isGivenBack = (1...1_000).contains { number in
+                self.fixture.states(QueueID(number: Int64(number))) != [.waiting(dueAt: due)]
+            }
+            #expect(!isGivenBack)
+            relay.letGo()
+        }
+    }
+
     @Test("many silent destinations together leave places for mail to where it flows")
     func manySilent() async throws {
         let direct = StallingProvider("direct")
@@ -120,11 +142,12 @@ private final class StallingProvider: Provider {
     }
 
     let name: String
-    let grouping = RecipientGrouping.byDomain
+    let grouping: RecipientGrouping
     private let state = Mutex(State())
 
-    init(_ name: String) {
+    init(_ name: String, grouping: RecipientGrouping = .byDomain) {
         self.name = name
+        self.grouping = grouping
     }
 
     func attempt(
