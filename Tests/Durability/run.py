@@ -436,10 +436,10 @@ def stops_in_time(directory):
 
 @scenario
 def no_descriptors(directory):
-    """No descriptor is left: 421 4.3.2 or a closed connection with a log line; it goes on when they are free again."""
+    """More clients than descriptors: who is too many reads 421 4.3.2; it goes on when they are gone."""
     hop = Hop()
     gateway = Gateway(directory, hop, SHIM)
-    gateway.start(prefix=["prlimit", "--nofile=100:100"])
+    gateway.start(prefix=["prlimit", "--nofile=560:560"])
     ledger = Ledger(hop)
     expect(ledger.submit(gateway, "before", LARGE).startswith("250"), "not accepted")
     ledger.settle()
