@@ -182,13 +182,14 @@ struct HistoryTests {
         reader.close()
     }
 
-    @Test("a store of an older version has no such table, which is no mistake")
-    func noDiagnoses() async throws {
+    @Test("a store of an older version lacks tables, which is no mistake")
+    func olderVersion() async throws {
         let store = try self.fixture.open()
         await store.close()
-        try await self.fixture.stranger().write { try $0.execute(sql: "DROP TABLE diagnoses") }
+        try await self.fixture.stranger().write { try $0.execute(sql: "DROP TABLE diagnoses; DROP TABLE tls_results") }
         let reader = try HistoryReader(directory: self.fixture.directory)
         #expect(try await reader.diagnoses(limit: 9).isEmpty)
+        #expect(try await reader.tlsResults(since: 0, limit: 9).isEmpty)
         reader.close()
     }
 }

@@ -91,6 +91,12 @@ struct Connection {
         return Int(sqlite3_changes(self.database.sqliteConnection))
     }
 
+    /// Whether there is a table; a store that an older version wrote, and nobody has opened for writing since, lacks some.
+    func hasTable(_ name: String) throws -> Bool {
+        let sql = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?"
+        return try self.first(sql, [.text(name)]) { _ in true } ?? false
+    }
+
     /// The first row of a query, or nil.
     func first<T>(_ sql: String, _ values: [SQLValue] = [], _ read: (ResultRow) throws -> T) throws -> T? {
         try self.rows(sql, values, limit: 1, read).first

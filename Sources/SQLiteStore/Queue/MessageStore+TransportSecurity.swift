@@ -180,6 +180,6 @@ extension TLSResult {
 extension HistoryReader {
     /// What connections to exchangers said of TLS, since the day given, oldest first.
     package func tlsResults(since day: Int64, limit: Int) async throws(StoreFailure) -> [TLSResultCount] {
-        try await self.read { try $0.tlsResults(since: day, limit: limit) }
+        try await self.read { try $0.hasTable("tls_results") ? $0.tlsResults(since: day, limit: limit) : [] }
     }
 }

@@ -123,10 +123,7 @@ extension HistoryReader: History {
 
     package func diagnoses(limit: Int) async throws(StoreFailure) -> [DiagnosisRecord] {
         try await self.read { connection in
-            // A store that an older version wrote has no such table.
-            guard
-                try connection.first("SELECT 1 FROM sqlite_schema WHERE name = 'diagnoses'", [], { _ in true }) == true
-            else {
+            guard try connection.hasTable("diagnoses") else {
                 return []
             }
             return try connection.rows(
