@@ -3,7 +3,7 @@ import Benchmark
 /// What the benchmark package runs: the parts that every message passes, each by itself.
 let benchmarks: @Sendable () -> Void = {
     Benchmark.defaultConfiguration = .init(
-        metrics: [.wallClock, .throughput, .cpuTotal],
+        metrics: [.wallClock, .throughput],
         warmupIterations: 3,
         maxDuration: .seconds(2),
         maxIterations: .max
