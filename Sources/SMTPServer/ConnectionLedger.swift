@@ -14,6 +14,7 @@ package final class ConnectionLedger: Sendable {
     }
 
     private let counts = Mutex(Counts())
+    private let yielding = Atomic(0)
 
     package init() {}
 
@@ -25,6 +26,12 @@ package final class ConnectionLedger: Sendable {
     /// Whether so many of the allowed connections are open that idle ones have to make room.
     func isCrowded(limit: Int) -> Bool {
         self.total >= limit - limit / 8
+    }
+
+    /// Counts connections that let others go first; returns how many there are now.
+    @discardableResult
+    func noteYielding(_ change: Int) -> Int {
+        self.yielding.wrappingAdd(change, ordering: .relaxed).newValue
     }
 
     func admit(_ address: IPAddress, limit: Int, limitForAddress: Int) -> Admission {

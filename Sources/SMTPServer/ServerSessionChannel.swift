@@ -32,6 +32,26 @@ extension ServerSessionHandler {
         self.closeIfFinished()
     }
 
+    /// Whoever pipelines without end waits for the other connections now and then.
+    ///
+    /// A loop does all that is due before it looks at its sockets again, so that the wait must be longer than what all
+    /// who wait like this do in their turns.
+    func yieldToOthers() {
+        self.isYielding = true
+        let connections = self.shared.bounds.connections
+        let waiting = connections.noteYielding(1)
+        let turn = self.turnBegan.map { NIODeadline.now() - $0 } ?? .zero
+        let handler = NIOLoopBound(self, eventLoop: self.eventLoop)
+        self.eventLoop.scheduleTask(in: min(.seconds(1), .milliseconds(1) + turn * (2 * waiting))) {
+            let handler = handler.value
+            connections.noteYielding(-1)
+            handler.isYielding = false
+            handler.turnBegan = .now()
+            handler.goOn()
+            handler.turnBegan = nil
+        }
+    }
+
     /// Ends the session for a reason outside of the dialogue.
     func cut(_ reason: SessionCut) {
         if let action = self.session.cut(reason) {

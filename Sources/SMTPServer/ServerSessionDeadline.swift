@@ -27,8 +27,8 @@ extension ServerSessionHandler {
             context.close(promise: nil)
             return
         }
-        if self.session.isWaiting {
-            // We are at work, and answer in the end; the client is not to blame.
+        if self.session.isWaiting || self.isYielding {
+            // It is our turn, and we answer in the end; the client is not to blame.
             self.opened = .now()
             self.lastActivity = .now()
         }

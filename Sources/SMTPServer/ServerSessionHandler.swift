@@ -40,6 +40,8 @@ final class ServerSessionHandler: ChannelDuplexHandler {
     var isDelaying = false
     /// Other connections have their turn first.
     var isYielding = false
+    /// When the turn began that others have waited for.
+    var turnBegan: NIODeadline?
     var isClosing = false
     var inputClosed = false
     var isReadHeld = false
@@ -270,17 +272,6 @@ final class ServerSessionHandler: ChannelDuplexHandler {
         self.relieveMemory()
         self.settle()
         self.resumeReading()
-    }
-
-    /// Whoever pipelines without end waits for the other connections of the loop now and then.
-    private func yieldToOthers() {
-        self.isYielding = true
-        let handler = NIOLoopBound(self, eventLoop: self.eventLoop)
-        // Not at once: a loop runs what it is given to run before it looks at sockets again.
-        self.eventLoop.scheduleTask(in: .milliseconds(1)) {
-            handler.value.isYielding = false
-            handler.value.goOn()
-        }
     }
 
     func run(_ action: SessionAction) {
