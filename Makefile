@@ -38,15 +38,16 @@ test: debug ## install what is missing, build, and run all tests
 	swift build --explicit-target-dependency-import-check error
 	@# One after the other: hundreds at a time on two cores make each other late, which timeouts then call a failure.
 	swift test --skip-build --no-parallel
-	@# Long enough to notice a harness that no longer compiles, and a bug that every input meets.
+	@# Each long enough to notice a harness that no longer compiles, and a bug that every input meets.
 	Tests/Fuzz/run 5 -verbosity=0
 	HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" Tests/Crash/run.py --rounds 24
 	HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" python3 Tests/Durability/run.py
+	HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" python3 Tests/Abuse/run.py
 	HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" python3 Tests/TakeOver/run.py
 	HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" python3 Tests/Doctor/run.py
 	@if [ -e Tests/Django/run.py ]; then HIKYAKU_BIN="$$(swift build --show-bin-path)/hikyaku" python3 Tests/Django/run.py; fi
 
-fuzz: toolchain ## fuzz the DNS codec and the lookup machine for a while (FUZZ_SECONDS=600)
+fuzz: toolchain ## fuzz DNS, both SMTP sessions and MIME, each for a while (FUZZ_SECONDS=600)
 	@Tests/Fuzz/run $(FUZZ_SECONDS)
 
 bench: build ## compare with Postfix, side by side, and with the goals (BENCH=path says where the comparison lives; ROUNDS=5)
