@@ -55,7 +55,9 @@ extension ServerSessionHandler {
         guard !self.isClosing, self.session.isWaiting else {
             return
         }
-        self.lastActivity = .now()
+        // The time that hashing and holding back took was ours.
+        self.opened = .now()
+        self.lastActivity = self.opened
         self.run(self.session.authenticationFinished(success: success))
         self.goOn()
     }

@@ -184,12 +184,12 @@ def slowloris(gateway):
         for name, attacker in slow.items():
             if name in ended:
                 continue
-            if name != "greeting":
-                attacker.step()
             attacker.client.socket.settimeout(0.01)
             try:
                 octets = attacker.client.socket.recv(65536)
             except TimeoutError:
+                if name != "greeting":
+                    attacker.step()
                 continue
             except OSError:
                 octets = b""
