@@ -210,9 +210,24 @@ final class WriterDatabase {
     ///
     /// After a failed flush nobody knows which pages the kernel still holds. The frames of the failed commit are not in
     /// the index of the write-ahead log, which the readers of this process keep alive, so the next commit writes over
-    /// them and flushes them again: nothing that was refused comes back, and nothing is built upon what was not flushed.
+    /// them and flushes them again: nothing is built upon what was not flushed.
     func abandonHandle() {
         self.queue = nil
+    }
+
+    /// Gives up the handle of a commit that failed, and at once writes over what it left in the write-ahead log.
+    ///
+    /// Else a crash before the next commit would bring back a message that was refused, without the content file that
+    /// went with the refusal. Where the disk does not take this commit either, that must be risked.
+    func abandonRefusedCommit() {
+        self.abandonHandle()
+        self.needsGeneration = true
+        do {
+            try self.transaction { _ in }
+        } catch {
+            self.logger.warning("the store stays in trouble", metadata: ["error": "\(StoreFailure(error))"])
+            self.abandonHandle()
+        }
     }
 
     /// Runs the body in one transaction and returns after the flush.

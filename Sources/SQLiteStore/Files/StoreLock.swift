@@ -37,10 +37,13 @@ struct StoreMemory: Hashable, Sendable {
         self.time = time
     }
 
-    fileprivate var text: String {
-        let steady = self.time?.steady.microseconds ?? 0
-        let civil = self.time?.civil.microseconds ?? 0
-        return "\(self.generation) \(self.mark?.salt ?? 0) \(self.mark?.frames ?? 0) \(self.epoch) \(steady) \(civil)"
+    /// The words in the order in which they are read; 0 for what is not known.
+    fileprivate var words: [UInt64] {
+        [
+            UInt64(clamping: self.generation), self.mark?.salt ?? 0, UInt64(clamping: self.mark?.frames ?? 0),
+            UInt64(clamping: self.epoch), UInt64(clamping: self.time?.steady.microseconds ?? 0),
+            UInt64(clamping: self.time?.civil.microseconds ?? 0),
+        ]
     }
 }
 
@@ -97,12 +100,24 @@ final class StoreLock: Sendable {
     ///
     /// A flush is not needed: what must never happen is that the file is ahead of the database.
     func write(_ memory: StoreMemory) {
-        let text = "\(getpid()) \(memory.text)"
-        // Always as long: one call for each commit, and nothing of an older text stays behind.
-        let padding = Array(repeating: UInt8(ascii: " "), count: max(0, Self.size - 1 - text.utf8.count))
-        let bytes = Array(text.utf8) + padding + [UInt8(ascii: "\n")]
-        // An error here (a full disk) makes the file older than the database, which is the harmless way round.
-        pwrite(self.descriptor, bytes, bytes.count, 0)
+        // Always as long: one call for each commit, and nothing of an older text stays behind. Written from the end, since
+        // the commit thread has better things to do than to build strings.
+        withUnsafeTemporaryAllocation(of: UInt8.self, capacity: Self.size) { bytes in
+            bytes.update(repeating: UInt8(ascii: " "))
+            var position = Self.size - 1
+            bytes[position] = UInt8(ascii: "\n")
+            for word in ([UInt64(getpid())] + memory.words).reversed() {
+                var rest = word
+                repeat {
+                    position -= 1
+                    bytes[position] = UInt8(ascii: "0") + UInt8(truncatingIfNeeded: rest % 10)
+                    rest /= 10
+                } while rest > 0
+                position -= 1
+            }
+            // An error here (a full disk) makes the file older than the database, which is the harmless way round.
+            pwrite(self.descriptor, bytes.baseAddress, bytes.count, 0)
+        }
     }
 
     /// Lets go; nothing may be written through the store any more.

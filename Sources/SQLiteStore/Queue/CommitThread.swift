@@ -165,7 +165,7 @@ final class CommitThread: Sendable {
             case .ofOneOperation, .ofTheMoment:
                 self.fail(batch[...], with: error)
             case .ofTheHandle:
-                database.abandonHandle()
+                database.abandonRefusedCommit()
                 self.fail(batch[...], with: error)
             }
         }
@@ -217,7 +217,7 @@ final class CommitThread: Sendable {
                 failuresInARow += 1
                 let trouble = BatchTrouble(error)
                 if trouble == .ofTheHandle {
-                    database.abandonHandle()
+                    database.abandonRefusedCommit()
                 }
                 guard trouble == .ofOneOperation, failuresInARow < 3 || StoreFailure(error).kind != .full else {
                     self.fail(batch[index...], with: error)
