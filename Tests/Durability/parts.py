@@ -195,10 +195,10 @@ retry: {{ first-delay: 1s, max-delay: 2s, ambiguous-delay: 1s, breaker-delay: 10
         if self.process.poll() is not None or not self.is_listening():
             raise Failure("the gateway does not start on it: " + self.words()[-800:])
 
-    def refusal(self, seconds=20):
+    def refusal(self, seconds=20, prefix=()):
         """Starts it and returns with what words and status it refused; fails when it runs."""
         before = len(self.words())
-        self.launch()
+        self.launch(prefix=prefix)
         until(seconds, lambda: self.process.poll() is not None or self.is_listening())
         if self.process.poll() is None:
             self.kill()

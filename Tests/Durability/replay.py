@@ -160,12 +160,34 @@ def delivered(operations, ids):
     return places
 
 
+def notices(gateway, record, directory, cuts=40):
+    """Leaves each kind of flush out of a record and fails unless that loses something: what the model is worth."""
+    from parts import Failure, expect
+    flushes = {
+        "of the log": "-wal",
+        "of a content": ".eml",
+        "of the contents' names": "/content",
+        "of the store's names": "/data",
+    }
+    for name, end in flushes.items():
+        left = [o for o in read(record) if not (o.kind == "sync" and o.path.endswith(end))]
+        try:
+            cut(gateway, left, directory, cuts, random.randrange(1 << 30), starts=False)
+        except Failure:
+            continue
+        expect(False, f"a store without the flush {name} passes: the model is too kind")
+
+
 def run(gateway, record, directory, cuts, seed=None):
     """Cuts the power at many instants of a record and opens every disk that may be left; returns a summary."""
-    from parts import Failure, expect
     seed = random.randrange(1 << 30) if seed is None else seed
+    return cut(gateway, list(read(record)), directory, cuts, seed, starts=True)
+
+
+def cut(gateway, operations, directory, cuts, seed, starts):
+    """Cuts the power at some instants; with `starts` a gateway is started on each disk, too."""
+    from parts import Failure, expect
     chance = random.Random(seed)
-    operations = list(read(record))
     acks = list(acknowledged(operations))
     sent = delivered(operations, {name for _, name in acks})
     expect(len(acks) > 10, f"only {len(acks)} messages were acknowledged")
@@ -184,7 +206,7 @@ def run(gateway, record, directory, cuts, seed=None):
         # What was on its way to the next hop may be finished, with its content gone.
         certain = {name for name in want if sent.get(name, len(operations)) >= point}
         try:
-            examine(gateway, image + "/data", want, certain)
+            examine(gateway, image + "/data", want, certain, starts)
         except Failure as failure:
             raise Failure(f"power lost at operation {point} of {len(operations)} ({mode}, seed {seed}): {failure}; see {image}")
         shutil.rmtree(image)
@@ -192,7 +214,7 @@ def run(gateway, record, directory, cuts, seed=None):
     return f"{images} disks of {len(operations)} operations, {len(acks)} acknowledged, seed {seed}"
 
 
-def examine(gateway, data, want, certain):
+def examine(gateway, data, want, certain, starts):
     """All of `want` must be known, all of `certain` with their content; a gateway must start on it."""
     from parts import expect
     if want:
@@ -203,8 +225,9 @@ def examine(gateway, data, want, certain):
         expect(not lost, f"acknowledged and not there: {sorted(lost)}")
         torn = sorted(name for name in certain if not there[name])
         expect(not torn, f"the content is not there or not whole: {torn}")
-    gateway.start_on(data)
-    gateway.kill()
+    if starts:
+        gateway.start_on(data)
+        gateway.kill()
 
 
 def contents(data):

@@ -297,6 +297,30 @@ def damaged(directory):
 
 
 @scenario
+def no_permission(directory):
+    """D6: a database that may not be read is refused with its name and the reason."""
+    if os.geteuid() != 0 or not shutil.which("setpriv"):
+        return "skipped: needs root and setpriv, since root may read everything"
+    hop = Hop()
+    gateway = Gateway(directory, hop, SHIM)
+    gateway.start()
+    gateway.kill(signal.SIGTERM)
+    subprocess.run(["chown", "-R", "65534:65534", directory], check=True)
+    for name in [os.path.dirname(directory), directory]:
+        os.chmod(name, 0o755)
+    as_nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    if subprocess.run([*as_nobody, gateway.binary, "version"], capture_output=True).returncode != 0:
+        return "skipped: nobody may not run the binary here"
+    os.chmod(gateway.data + "/hikyaku.db", 0)
+    code, words = gateway.refusal(prefix=as_nobody)
+    expect(code == 69 and gateway.data + "/hikyaku.db" in words and "ermission denied" in words, f"{code}: {words}")
+    os.chmod(gateway.data + "/hikyaku.db", 0o600)
+    gateway.start(prefix=as_nobody)
+    gateway.kill(signal.SIGTERM)
+    return "refused"
+
+
+@scenario
 def backup(directory):
     """A copy made under load can be started in the place of the original and loses nothing that was unfinished in it."""
     hop = Hop()
@@ -495,7 +519,10 @@ def power_loss(directory):
         thread.join()
     ledger.settle()
     gateway.kill(signal.SIGTERM)
-    return replay.run(gateway, record, os.path.join(directory, "images"), cuts=400 if FULL else 40)
+    images = os.path.join(directory, "images")
+    summary = replay.run(gateway, record, images, cuts=400 if FULL else 40)
+    replay.notices(gateway, record, images)
+    return summary
 
 
 def main():
