@@ -159,6 +159,11 @@ package final class ResolverChain: Resolver {
         }.filter { seen.insert($0).inserted }
     }
 
+    /// Whether a host's addresses are known without asking anybody: a literal, pinned in the configuration, or localhost.
+    package func isNeverLookedUp(_ host: String) -> Bool {
+        self.knownAddresses(of: host) != nil
+    }
+
     private func knownAddresses(of host: String) -> [IPAddress]? {
         if let literal = IPAddress(host) {
             return [literal]
@@ -257,6 +262,7 @@ extension ResolverChain {
             }
         }
         self.cache.remove(key.question)
+        self.forget(key.question)
         self.announceBogus(key.question, finding)
     }
 }
@@ -289,6 +295,11 @@ extension ResolverChain {
                 source: source.description
             )
         )
+    }
+
+    private func forget(_ question: Question) {
+        self.state.withLock { $0.archivedAt[question] = nil }
+        self.archive?.forget(question.description)
     }
 
     /// Whether there is a last good answer, or one of a host's other address family: then nobody waits long for this one.

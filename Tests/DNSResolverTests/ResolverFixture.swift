@@ -64,6 +64,10 @@ final class MemoryArchive: AnswerArchive {
         self.answers.withLock { $0[answer.question] = answer }
     }
 
+    func forget(_ question: String) {
+        self.answers.withLock { $0[question] = nil }
+    }
+
     func recall(_ question: String) async -> ArchivedAnswer? {
         self.answers.withLock { $0[question] }
     }

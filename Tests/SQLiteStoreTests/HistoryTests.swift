@@ -161,7 +161,11 @@ struct HistoryTests {
         let next = try self.fixture.open()
         #expect(await next.recall("MX gmail.com") == answer)
         #expect(await next.recall("MX example.com") == nil)
+        next.forget("MX gmail.com")
         await next.close()
+        let last = try self.fixture.open()
+        #expect(await last.recall("MX gmail.com") == nil)
+        await last.close()
     }
 
     @Test("keeps what was found out, and ends it when something else is found or all is well")

@@ -5,6 +5,9 @@ package protocol AnswerArchive: Sendable {
     /// Remembers a good answer; returns at once and may be lost in a crash.
     func remember(_ answer: ArchivedAnswer)
 
+    /// Drops an answer that has turned out to be none; returns at once and may be lost in a crash.
+    func forget(_ question: String)
+
     /// The last good answer to a question such as `MX gmail.com`; nil when there is none or it cannot be read.
     func recall(_ question: String) async -> ArchivedAnswer?
 }

@@ -4,7 +4,7 @@ import GRDBSQLite
 import struct NIOCore.ByteBuffer
 
 /// A value on its way into a statement.
-enum SQLValue: ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByNilLiteral {
+enum SQLValue: Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral, ExpressibleByNilLiteral {
     case null
     case integer(Int64)
     case text(String)

@@ -9,23 +9,31 @@ extension MessageStore: AnswerArchive {
         guard answer.message.count <= 65_535, self.committer.backlog < self.configuration.capacity / 4 else {
             return
         }
+        self.change(
+            "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)",
+            [
+                .text(answer.question),
+                .bytes(answer.message),
+                .integer(answer.receivedAt.microseconds),
+                .text(answer.source),
+            ]
+        )
+    }
+
+    package func forget(_ question: String) {
+        self.change("DELETE FROM answers WHERE question = ?", [.text(question)])
+    }
+
+    private func change(_ sql: String, _ values: [SQLValue]) {
         let logger = self.logger
         self.committer.submit(
             Work(
                 run: { connection in
-                    try connection.run(
-                        "INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)",
-                        [
-                            .text(answer.question),
-                            .bytes(answer.message),
-                            .integer(answer.receivedAt.microseconds),
-                            .text(answer.source),
-                        ]
-                    )
+                    try connection.run(sql, values)
                     return {}
                 },
                 fail: { failure in
-                    logger.debug("a DNS answer was not kept", metadata: ["error": "\(failure)"])
+                    logger.debug("the archive of DNS answers was not changed", metadata: ["error": "\(failure)"])
                 }
             )
         )

@@ -19,7 +19,7 @@ struct SourcesCheck: DoctorCheck {
     static func table(_ resolver: ResolverChain, _ domains: [String], hosts: [String]) async -> SourceTable {
         let label = String(UInt64.random(in: .min ... .max), radix: 36)
         async let inventions = resolver.inspect("hikyaku-\(label).invalid", types: [.a])
-        let others = Set(hosts).subtracting(domains).sorted().filter { IPAddress($0) == nil }.prefix(8)
+        let others = Set(hosts).subtracting(domains).sorted().filter { !resolver.isNeverLookedUp($0) }.prefix(8)
         let questions = domains.map { ($0, [RecordType.mx, .a, .aaaa]) } + others.map { ($0, [RecordType.a, .aaaa]) }
         let reports = await withTaskGroup(of: (Int, [NamedReport]).self) { group in
             for (index, (name, types)) in questions.enumerated() {
