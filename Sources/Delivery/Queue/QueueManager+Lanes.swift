@@ -69,9 +69,7 @@ extension QueueManager {
         var crowded = Unassigned(recipients: [], until: nil)
         for work in works {
             guard !work.probes.isEmpty || state.ready.waiting(in: work.lane) < free else {
-                let wait = min(max(state.ready.expectedWait(in: work.lane), .milliseconds(50)), .seconds(120))
-                // Spread, so that they do not all come back in one moment.
-                let until = now + wait * (0.5 + self.clock.chance())
+                let until = self.untilRoom(in: work.lane, at: now, state)
                 crowded.recipients += work.recipients
                 crowded.until = min(crowded.until ?? until, until)
                 continue
@@ -79,6 +77,18 @@ extension QueueManager {
             admitted.append(work)
         }
         return (admitted, crowded)
+    }
+
+    /// When to look again whether a lane has room.
+    ///
+    /// At once where only as much is leased as goes into the lane. Else before all that waits there can be gone, so that
+    /// the lane never runs dry, and spread, so that not all come back in one moment.
+    private func untilRoom(in lane: ReadyQueue<Work>.Lane, at now: Timestamp, _ state: State) -> Timestamp {
+        guard lane != self.commonLane(in: state, at: now) else {
+            return now
+        }
+        let wait = min(max(state.ready.expectedWait(in: lane), .milliseconds(100)), .seconds(60))
+        return now + wait * (0.25 + self.clock.chance() / 2)
     }
 
     /// Waits for the time, for the bell or for the end, whichever comes first.

@@ -54,12 +54,20 @@ extension QueueManager {
             return 0
         }
         let free = self.configuration.capacity - state.ready.waitingCount - state.ready.runningCount
-        let open = self.providers.first { state.board.earliestUse(of: [$0.name], at: now) == nil }
-        guard let open, open.grouping == .together else {
+        guard let lane = self.commonLane(in: state, at: now) else {
             return free
         }
         // Each that is admitted leaves one less free, too.
-        return (free - state.ready.waiting(in: .init(provider: open.name, destination: nil)) + 1) / 2
+        return (free - state.ready.waiting(in: lane) + 1) / 2
+    }
+
+    /// The lane that all fresh mail goes into, where the first open way takes all destinations together.
+    func commonLane(in state: State, at now: Timestamp) -> ReadyQueue<Work>.Lane? {
+        let open = self.providers.first { state.board.earliestUse(of: [$0.name], at: now) == nil }
+        guard let open, open.grouping == .together else {
+            return nil
+        }
+        return .init(provider: open.name, destination: nil)
     }
 
     /// Hands a leased message to the lanes; gives those for whom there is no way or no room now.

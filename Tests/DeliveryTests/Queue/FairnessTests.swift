@@ -65,6 +65,19 @@ struct FairnessTests {
         }
     }
 
+    @Test("what one way had no room for goes as soon as there is room, and not when the clock says so")
+    func crowdOfOneWay() async throws {
+        let relay = ScriptedProvider(accepting: "relay")
+        let manager = self.fixture.manager([relay], configuration: .init(concurrency: 2, capacity: 40))
+        for number in 1...500 {
+            _ = self.fixture.submit(Int64(number), to: ["u@a.test"], manager)
+        }
+        #expect(manager.load.waiting < 40)
+        try await self.fixture.running(manager) {
+            await self.fixture.store.wait { $0.count == 500 }
+        }
+    }
+
     @Test("many silent destinations together leave places for mail to where it flows")
     func manySilent() async throws {
         let direct = StallingProvider("direct")
