@@ -6,7 +6,7 @@ FUZZ_SECONDS ?= 60
 ROUNDS ?= 5
 SWIFT_FOLDERS := Package.swift Sources Providers Tests
 
-.PHONY: help run test fuzz build debug bench microbench failover format lint floors setup setup-test toolchain
+.PHONY: help run test fuzz sanitize build debug bench microbench failover format lint floors setup setup-test toolchain
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  make \1\t\2/' | expand -t 22
@@ -49,6 +49,10 @@ test: debug ## install what is missing, build, and run all tests
 
 fuzz: toolchain ## fuzz DNS, both SMTP sessions and MIME, each for a while (FUZZ_SECONDS=600)
 	@Tests/Fuzz/run $(FUZZ_SECONDS)
+
+sanitize: setup-test ## run all tests under ThreadSanitizer and under AddressSanitizer
+	Tests/Sanitizers/run thread
+	Tests/Sanitizers/run address
 
 bench: build ## compare with Postfix, side by side, and with the goals (BENCH=path says where the comparison lives; ROUNDS=5)
 	@[ -x $(BENCH)/bench.py ] || { echo "There is no bench at $(BENCH); say where with BENCH=path" >&2; exit 1; }
