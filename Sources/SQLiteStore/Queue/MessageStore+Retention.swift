@@ -63,6 +63,8 @@ extension MessageStore {
     }
 
     /// Finished messages in the order of their arrival, from behind a queue id on.
+    ///
+    /// What arrived after the moment was not finished before it, so that the search ends there, however much is newer.
     private func finished(
         before: Timestamp?,
         after: QueueID?,
@@ -70,8 +72,11 @@ extension MessageStore {
     ) async throws(StoreFailure) -> [QueueID] {
         try await self.readers.read { connection in
             try connection.rows(
-                "SELECT id FROM messages WHERE id > ? AND finished_at < ? ORDER BY id",
-                [.integer(after?.number ?? 0), .integer(before?.microseconds ?? .max)],
+                "SELECT id FROM messages WHERE id > ? AND id <= ? AND finished_at < ? ORDER BY id",
+                [
+                    .integer(after?.number ?? 0), .integer(before.map { QueueID.first(at: $0).number } ?? .max),
+                    .integer(before?.microseconds ?? .max),
+                ],
                 limit: limit
             ) { QueueID(number: $0.integer(0)) }
         }
