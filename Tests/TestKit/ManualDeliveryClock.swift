@@ -37,22 +37,25 @@ package final class ManualDeliveryClock: DeliveryClock {
         0.5
     }
 
-    package func sleep(for duration: Duration) async throws {
+    package func sleep(until moment: ContinuousClock.Instant) async throws {
+        let wakesAt = self.origin.duration(to: moment)
         let key = self.state.withLock { state in
             state.nextKey += 1
             return state.nextKey
         }
         try await withTaskCancellationHandler {
             try await withCheckedThrowingContinuation { continuation in
-                let isOver = self.state.withLock { state in
-                    guard !state.cancelled.contains(key) else {
-                        return true
+                let (isCancelled, isOver) = self.state.withLock { state in
+                    let (isCancelled, isOver) = (state.cancelled.contains(key), wakesAt <= state.elapsed)
+                    if !isCancelled, !isOver {
+                        state.sleepers[key] = Sleeper(wakesAt: wakesAt, continuation: continuation)
                     }
-                    state.sleepers[key] = Sleeper(wakesAt: state.elapsed + duration, continuation: continuation)
-                    return false
+                    return (isCancelled, isOver)
                 }
-                if isOver {
+                if isCancelled {
                     continuation.resume(throwing: CancellationError())
+                } else if isOver {
+                    continuation.resume()
                 }
             }
         } onCancel: {

@@ -8,6 +8,8 @@ package protocol DeliveryClock: Sendable {
     var wallTime: Timestamp { get }
     /// A number from 0 to 1.
     func chance() -> Double
-    /// Waits; throws when the task is cancelled.
-    func sleep(for duration: Duration) async throws
+    /// Waits until a moment, not at all when it is past; throws when the task is cancelled.
+    ///
+    /// A moment and not a duration, so that time which passes between the decision and the call is not added.
+    func sleep(until moment: ContinuousClock.Instant) async throws
 }

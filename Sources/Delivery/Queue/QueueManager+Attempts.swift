@@ -256,7 +256,8 @@ extension QueueManager {
                 return true
             } catch {
                 self.events.storeTrouble(error)
-                guard error.kind != .missing, (try? await self.clock.sleep(for: .seconds(1))) != nil else {
+                guard error.kind != .missing, (try? await self.clock.sleep(until: self.clock.now + .seconds(1))) != nil
+                else {
                     return false
                 }
             }

@@ -36,8 +36,7 @@ extension QueueManager {
     func keepPace() async {
         while !Task.isCancelled, !self.isStopping {
             let next = self.state.withLock(\.ready.nextStart)
-            let pause = next.map { max(self.clock.now.duration(to: $0), .zero) } ?? .seconds(3_600)
-            await self.sleep(for: pause, orUntil: self.paceBell)
+            await self.sleep(until: next ?? self.clock.now + .seconds(3_600), orUntil: self.paceBell)
             let now = self.clock.now
             if let next, next <= now {
                 self.state.withLock { $0.ready.wakeRested(at: now) }
@@ -92,14 +91,14 @@ extension QueueManager {
     }
 
     /// Waits for the time, for the bell or for the end, whichever comes first.
-    func sleep(for pause: Duration, orUntil bell: WakeSignal) async {
-        guard pause > .zero, !self.isStopping else {
+    func sleep(until moment: ContinuousClock.Instant, orUntil bell: WakeSignal) async {
+        guard moment > self.clock.now, !self.isStopping else {
             return
         }
         await withDiscardingTaskGroup { group in
             group.addTask {
                 // Throws when the bell rang first and ended the wait.
-                if (try? await self.clock.sleep(for: pause)) != nil {
+                if (try? await self.clock.sleep(until: moment)) != nil {
                     bell.signal()
                 }
             }

@@ -5,17 +5,18 @@ extension QueueManager {
     /// Brings what falls due from the store into the lanes, as long as there is room.
     func pollStore() async {
         while !Task.isCancelled, !self.isStopping {
+            let began = self.clock.now
             do {
                 let pause = try await self.leaseDue()
-                await self.sleep(for: pause, orUntil: self.wake)
+                await self.sleep(until: began + pause, orUntil: self.wake)
             } catch {
                 self.events.storeTrouble(error)
-                await self.sleep(for: .seconds(1), orUntil: self.wake)
+                await self.sleep(until: self.clock.now + .seconds(1), orUntil: self.wake)
             }
         }
     }
 
-    /// Leases one batch and returns how long nothing is due.
+    /// Leases one batch and returns how long nothing is due, counted from its beginning.
     private func leaseDue() async throws(StoreFailure) -> Duration {
         let now = self.clock.wallTime
         let (room, closedUntil) = self.state.withLock { state in
@@ -42,7 +43,7 @@ extension QueueManager {
             return .zero
         }
         let next = try await self.store.nextDue()
-        return next.map { min(max($0 - self.clock.wallTime, .milliseconds(10)), .seconds(60)) } ?? .seconds(60)
+        return next.map { min(max($0 - now, .milliseconds(10)), .seconds(60)) } ?? .seconds(60)
     }
 
     /// How many messages there is room for.

@@ -16,8 +16,8 @@ struct SystemClock: DeliveryClock {
         .random(in: 0...1)
     }
 
-    func sleep(for duration: Duration) async throws {
-        try await Task.sleep(for: duration)
+    func sleep(until moment: ContinuousClock.Instant) async throws {
+        try await Task.sleep(until: moment, clock: .continuous)
     }
 }
 
