@@ -110,7 +110,9 @@ struct NginxTests {
                     let response = try await client.send(request, addresses: Self.loopback)
                     #expect(response.status == 204)
                     #expect(response.protocolVersion == version)
-                    #expect(try self.memory("VmHWM") - before < size / 2)
+                    // AddressSanitizer keeps freed memory for a while, so that the peak says nothing there.
+                    let isKept = ProcessInfo.processInfo.environment["ASAN_OPTIONS"] != nil
+                    #expect(try self.memory("VmHWM") - before < size / 2 || isKept)
                     let stored = try #require(response.field("x-stored"))
                     #expect(FileManager.default.contentsEqual(atPath: stored, andPath: file.path))
                 }
