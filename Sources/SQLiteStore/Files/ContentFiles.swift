@@ -27,7 +27,7 @@ package struct ContentFiles: Sendable {
 
     /// Syncs the directory, so that the names of new files outlive a loss of power.
     func syncDirectory() throws(StoreFailure) {
-        try SQLiteStore.syncDirectory(self.directory.contents)
+        try flush(self.directory.contents)
     }
 
     /// Removes the file of a message that was not committed, if its content is one.

@@ -33,7 +33,7 @@ struct StoreDirectory: Sendable {
         guard mkdir(directory, 0o700) == 0 || errno == EEXIST else {
             throw fileFailure("cannot create the directory \(directory)")
         }
-        try syncDirectory(parent)
+        try flush(parent)
     }
 
     /// Refuses to begin an empty queue where there are remains of another one.
@@ -105,9 +105,9 @@ struct StoreDirectory: Sendable {
     }
 }
 
-/// Syncs a directory, so that the names in it outlive a loss of power.
-func syncDirectory(_ path: String) throws(StoreFailure) {
-    let descriptor = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+/// Flushes a file to the disk, or a directory, so that the names in it outlive a loss of power.
+func flush(_ path: String) throws(StoreFailure) {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else {
         throw fileFailure("cannot open \(path)")
     }

@@ -50,14 +50,14 @@ package struct StoreBackup {
             round += 1
         }
         try self.removeFilesOfNoMessage()
-        try sync(self.draft.database)
+        try flush(self.draft.database)
         for directory in [self.draft.contents, self.draft.path] {
-            try syncDirectory(directory)
+            try flush(directory)
         }
         guard rename(self.draft.path, self.target.path) == 0 else {
             throw fileFailure("cannot name the copy \(self.target.path)")
         }
-        try syncDirectory(URL(fileURLWithPath: self.target.path).deletingLastPathComponent().path)
+        try flush(URL(fileURLWithPath: self.target.path).deletingLastPathComponent().path)
     }
 
     /// Copies what one snapshot shows; returns false when a content of it was gone already, unless it is the last one.
@@ -105,7 +105,7 @@ package struct StoreBackup {
             }
             throw StoreFailure(.broken, "cannot copy \(from) to \(to): \(error.localizedDescription)")
         }
-        try sync(to)
+        try flush(to)
         return true
     }
 
@@ -120,19 +120,5 @@ package struct StoreBackup {
                 unlink(self.draft.contentFile(of: file.id))
             }
         }
-    }
-}
-
-/// Flushes a file to the disk.
-private func sync(_ path: String) throws(StoreFailure) {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else {
-        throw fileFailure("cannot open \(path)")
-    }
-    let code = fsync(descriptor)
-    let error = errno
-    close(descriptor)
-    guard code == 0 else {
-        throw fileFailure("cannot sync \(path)", error)
     }
 }
