@@ -49,9 +49,7 @@ struct LogLine {
         self.octets.removeSubrange(start...)
         for scalar in text.unicodeScalars {
             switch (scalar, notation) {
-            case (_, .json) where scalar.isControl:
-                let hexadecimal = String(scalar.value, radix: 16)
-                self.write("\\u" + String(repeating: "0", count: 4 - hexadecimal.count) + hexadecimal)
+            case (_, .json) where scalar.isControl: self.write(escaped(scalar))
             case _ where scalar.isControl: self.write("\\u{\(String(scalar.value, radix: 16))}")
             case ("\"", .json): self.write("\\\"")
             case ("\\", .json): self.write("\\\\")

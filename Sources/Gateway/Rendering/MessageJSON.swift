@@ -101,7 +101,8 @@ package struct MessageJSON: Encodable {
     }
 }
 
-private func escaped(_ scalar: Unicode.Scalar) -> String {
+/// A character of the Basic Multilingual Plane as JSON can always write it: `\u009b`.
+func escaped(_ scalar: Unicode.Scalar) -> String {
     let hex = String(scalar.value, radix: 16)
     return "\\u" + String(repeating: "0", count: max(0, 4 - hex.count)) + hex
 }
