@@ -143,7 +143,7 @@ extension ResolverChain {
             case .armHeadStart(let index):
                 course.timers.append(Self.after(self.configuration.headStart, .headStartElapsed(index), to: sink))
             case .armPatience:
-                course.timers.append(Self.after(self.configuration.headStart, .patienceElapsed, to: sink))
+                course.timers.append(Self.after(self.configuration.validatorPatience, .patienceElapsed, to: sink))
             case .give(let index):
                 course.hasGiven = true
                 return .given(.answer(index))

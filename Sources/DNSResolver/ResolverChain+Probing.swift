@@ -10,6 +10,11 @@ extension ResolverChain {
     /// What every resolver can answer.
     private static let root = Question(.ns, .root)
 
+    /// Finds out which sources validate, before the first mail depends on it, within the time that a source has.
+    package func prepare() async {
+        await self.probe(at: .now)
+    }
+
     /// Asks failing sources again, behind the scenes, until cancelled.
     ///
     /// - Parameter onRecovery: Called when a source answers again after there was none that did: what waited for DNS may go.

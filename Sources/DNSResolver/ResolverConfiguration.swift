@@ -20,6 +20,8 @@ package struct ResolverConfiguration: Sendable {
     package var lookupTimeout: Duration
     /// How long a source is waited for before the next one is asked beside it.
     package var headStart: Duration
+    /// How long an answer that nobody validated waits for a validator that was asked beside its source.
+    package var validatorPatience: Duration
     /// How old a last good answer may be that stands in when nobody answers (RFC 8767); zero switches it off.
     package var serveStale: Duration
     /// Whether one source's "there is no such thing" is enough even though there are others.
@@ -45,13 +47,14 @@ package struct ResolverConfiguration: Sendable {
         sourceTimeout: Duration = .milliseconds(1_500),
         lookupTimeout: Duration = .seconds(5),
         headStart: Duration = .milliseconds(300),
+        validatorPatience: Duration = .milliseconds(1_500),
         serveStale: Duration = .seconds(7 * 86_400),
         believesLoneNegative: Bool = false,
         isCautious: Bool = false,
         trustedAddresses: Set<IPAddress> = [],
         trustsLoopback: Bool = true,
         hosts: [String: [IPAddress]] = [:],
-        confirmers: Confirmers = .allBut(Set(PublicResolvers.sources)),
+        confirmers: Confirmers = .allBut([]),
         cacheLimit: Int = 10_000,
         trustRootsFile: String? = nil
     ) {
@@ -60,6 +63,7 @@ package struct ResolverConfiguration: Sendable {
         self.sourceTimeout = sourceTimeout
         self.lookupTimeout = lookupTimeout
         self.headStart = headStart
+        self.validatorPatience = validatorPatience
         self.serveStale = serveStale
         self.believesLoneNegative = believesLoneNegative
         self.isCautious = isCautious

@@ -23,6 +23,7 @@ struct ResolverFixture {
         sourceTimeout: .seconds(3),
         lookupTimeout: .seconds(40),
         headStart: .seconds(20),
+        validatorPatience: .seconds(20),
         trustsLoopback: false
     )
     var archive: MemoryArchive?

@@ -1,5 +1,5 @@
 # As hikyaku.sh, with a first DNS source that does not validate (dnsmasq, which asks the lab's authoritative server), and
-# behind it one that the operator names as a validator.
+# behind it one that the operator names as a validator (the lab's root is not signed, so that it does not show by itself).
 . "$(dirname "$ADAPTER")/hikyaku.sh"
 LAB_AUTHORITY=198.51.100.54
 CARELESS=127.0.0.54

@@ -1,7 +1,7 @@
 /// The validator that is asked beside a source that does not validate, so that its word costs no time.
 ///
 /// It is one at a time. What it says counts as if its turn had come; while it says nothing, the answer of another source
-/// waits for it within a short bound, and is corrected if need be.
+/// waits for it within a bound, and is corrected if need be.
 extension LookupMachine {
     /// Asks a validator beside the source at this index, unless that is one, or one speaks already.
     mutating func askBeside(_ index: Int) -> [Action] {
@@ -38,7 +38,7 @@ extension LookupMachine {
         return next == nil ? [] : [.armHeadStart(confirmer)]
     }
 
-    /// Lets the validator speak for a short while; then the answer is given without its word.
+    /// Lets the validator speak for a while; then the answer is given without its word.
     mutating func awaitConfirmer(of candidate: Int) -> [Action] {
         guard let confirmer = self.confirmer, self.progress[confirmer].isAsked else {
             return self.finish(.answer(candidate))

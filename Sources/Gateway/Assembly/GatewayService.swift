@@ -161,8 +161,11 @@ package final class GatewayService: Sendable {
         }
         self.announce()
         await withDiscardingTaskGroup { group in
-            // Throws only when cancelled, which is how it ends.
-            group.addTask { try? await self.queue.run() }
+            group.addTask {
+                await self.resolver.prepare()
+                // Throws only when cancelled, which is how it ends.
+                try? await self.queue.run()
+            }
             group.addTask { await self.keepHouse() }
             group.addTask { await self.resolver.run { await self.dnsIsBack() } }
             group.addTask { await DoctorWatch(self).run() }

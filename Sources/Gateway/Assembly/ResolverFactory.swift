@@ -17,6 +17,7 @@ enum ResolverFactory {
             sourceTimeout: settings.sourceTimeout,
             lookupTimeout: settings.lookupTimeout,
             headStart: settings.headStart,
+            validatorPatience: settings.sourceTimeout,
             serveStale: settings.serveStale,
             believesLoneNegative: settings.believesLoneNegative,
             isCautious: settings.isCautious,

@@ -207,7 +207,7 @@ package struct ConfigurationLoader {
             isCautious: section.bool("caution") ?? false,
             trustedAddresses: trusted,
             trustsLoopback: trustsLoopback,
-            askedValidators: section.choice("ask-validators", DNSSettings.AskedValidators.self) ?? .configured,
+            askedValidators: section.choice("ask-validators", DNSSettings.AskedValidators.self) ?? .all,
             namesSources: section.list("sources") != nil,
             hosts: hosts
         )

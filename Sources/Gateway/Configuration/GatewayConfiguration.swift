@@ -142,10 +142,10 @@ package struct DNSSettings: Sendable {
 
     /// Whose validation may cost that they learn of every domain that gets mail.
     package enum AskedValidators: String, Hashable, Sendable, CaseIterable {
+        /// Every source, the public resolvers that are there by default, too.
+        case all
         /// The system's servers, and whom the operator names.
         case configured
-        /// The public resolvers that are there by default, too.
-        case all
         case never
     }
 }

@@ -37,14 +37,14 @@ struct ConfigurationLoaderTests {
         #expect(!listed.trustsLoopback && listed.trustedAddresses.map(\.description) == ["192.0.2.53"])
     }
 
-    @Test("validators are asked beside others where the operator named them, unless he says so of all or of none")
+    @Test("validators are asked beside others, the public ones too, unless the operator says otherwise")
     func askedValidators() throws {
         let usual = try self.load("hostname: a").dns
-        #expect(usual.askedValidators == .configured && !usual.namesSources)
+        #expect(usual.askedValidators == .all && !usual.namesSources)
         let listed = try self.load("dns: { sources: [system, 9.9.9.9], ask-validators: never }").dns
         #expect(listed.askedValidators == .never && listed.namesSources)
-        #expect(try self.load(nil, ["HIKYAKU_DNS_ASK_VALIDATORS": "all"]).dns.askedValidators == .all)
-        #expect(self.complaint("dns: { ask-validators: some }").contains("configured, all, never"))
+        #expect(try self.load(nil, ["HIKYAKU_DNS_ASK_VALIDATORS": "configured"]).dns.askedValidators == .configured)
+        #expect(self.complaint("dns: { ask-validators: some }").contains("all, configured, never"))
     }
 
     @Test("without any file, whatever has credentials joins the chain behind direct")

@@ -84,7 +84,7 @@ struct EffectiveConfigurationTests {
           believe-lone-negative: true
           caution: true
           trust-ad: ["loopback", "192.0.2.53"]
-          ask-validators: all
+          ask-validators: never
           hosts:
             a.example.org: ["192.0.2.1", "2001:db8::1"]
 
