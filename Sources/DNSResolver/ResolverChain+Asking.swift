@@ -109,8 +109,11 @@ extension ResolverChain {
         case .patienceElapsed:
             return course.machine.patienceElapsed()
         case .littlePatienceElapsed:
-            // Read only now, since nearly every lookup is over before.
-            guard !course.hasGiven, await self.hasLastGood(course.question) else {
+            // Read only now, since nearly every lookup is over before. What a source has just said, and waits for a
+            // validator's word, is not a last good answer.
+            guard !course.hasGiven, !course.answers.values.contains(where: \.interpretation.hasRecords),
+                await self.hasLastGood(course.question)
+            else {
                 return []
             }
             return course.machine.deadlineReached()
@@ -208,13 +211,9 @@ extension ResolverChain {
     }
 
     /// Whether a source has an answer without validation, and again none with it: it is the data that it refuses.
-    ///
-    /// Somebody waits with a good answer in hand, hence not for long; but the source has just shown that it answers, and
-    /// spends half of its time on a question with EDNS.
     private func callsBogus(_ question: Question, _ source: DNSSource) async -> Bool {
         var manner = self.manner(source)
         manner.checkingDisabled = true
-        manner.timeout = min(self.configuration.headStart * 2, manner.timeout)
         let unchecked = await self.client.ask(question, of: source, manner)
         guard unchecked.interpretation.isUsable else {
             return false

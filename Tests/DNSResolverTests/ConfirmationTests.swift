@@ -106,6 +106,20 @@ struct ConfirmationTests {
         }
     }
 
+    @Test("one that is slow and gives no reason is asked for that, for all the time that sources have")
+    func slowWithoutReason() async throws {
+        try await self.run { careless, validator in
+            var fixture = self.fixture()
+            fixture.configuration.sourceTimeout = .milliseconds(1_300)
+            fixture.archive = MemoryArchive()
+            let chain = fixture.chain([ResolverFixture.source(careless), self.source(validator)])
+            await chain.prepare()
+            validator.behave(.holdsBack(.findsBogus))
+            let outcome = await chain.mailExchangers(of: "shop.test")
+            #expect(outcome.isBogus, "\(outcome)")
+        }
+    }
+
     /// A chain whose validator has been silent for so long that its answer was not waited for.
     private func late(
         _ careless: FakeNameServer,

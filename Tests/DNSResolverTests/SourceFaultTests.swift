@@ -112,6 +112,16 @@ struct SourceFaultTests {
         }
     }
 
+    @Test("a slow server is heard after it was asked without EDNS, too, and understands EDNS all the same")
+    func slowWithEDNS() async throws {
+        try await FakeNameServer.run(.holdsBack(.honest), zone: self.zone) { server in
+            let chain = self.fixture.chain(server)
+            #expect(await chain.mailExchangers(of: "shop.test").story(server) == ["1 2 records"])
+            #expect(server.questions == ["udp MX shop.test", "udp MX shop.test"])
+            #expect(chain.sourceReports().map(\.usesEDNS) == [true])
+        }
+    }
+
     @Test("a server without EDNS whose answer does not fit is asked over TCP without it, too")
     func withoutEDNSOverTCP() async throws {
         try await FakeNameServer.run(.rejectsEDNSAndTruncates, zone: self.zone) { server in

@@ -31,6 +31,8 @@ package final class FakeNameServer: Sendable {
         case ignoresEDNS
         /// Repeats the question in lower case.
         case foldsCase
+        /// Answers each query over UDP only once the next one is there, as a slow server seems to.
+        indirect case holdsBack(Behaviour)
         /// Forged answers first, then the right one.
         case afterForgeries([Forgery])
     }
@@ -135,7 +137,9 @@ package final class FakeNameServer: Sendable {
             do {
                 let datagram = try await DatagramBootstrap(group: self.group)
                     .channelInitializer { channel in
-                        channel.pipeline.addHandler(DatagramHandler(desk: desk))
+                        channel.eventLoop.makeCompletedFuture {
+                            try channel.pipeline.syncOperations.addHandler(DatagramHandler(desk: desk))
+                        }
                     }
                     .bind(host: host, port: stream.localAddress?.port ?? 0).get()
                 return (stream, datagram)
@@ -161,10 +165,11 @@ package final class FakeNameServer: Sendable {
         )
     }
 
-    private final class DatagramHandler: ChannelInboundHandler, Sendable {
+    private final class DatagramHandler: ChannelInboundHandler {
         typealias InboundIn = AddressedEnvelope<ByteBuffer>
         typealias OutboundOut = AddressedEnvelope<ByteBuffer>
         private let desk: FakeNameServerDesk
+        private var heldBack: [OutboundOut] = []
 
         init(desk: FakeNameServerDesk) {
             self.desk = desk
@@ -172,10 +177,12 @@ package final class FakeNameServer: Sendable {
 
         func channelRead(context: ChannelHandlerContext, data: NIOAny) {
             let envelope = self.unwrapInboundIn(data)
-            for answer in self.desk.answers(to: Array(envelope.data.readableBytesView), overTCP: false) {
-                let reply = AddressedEnvelope(remoteAddress: envelope.remoteAddress, data: ByteBuffer(bytes: answer))
-                context.writeAndFlush(self.wrapOutboundOut(reply), promise: nil)
+            let replies = self.desk.answers(to: Array(envelope.data.readableBytesView), overTCP: false).map {
+                AddressedEnvelope(remoteAddress: envelope.remoteAddress, data: ByteBuffer(bytes: $0))
             }
+            let due = self.desk.holdsBack ? self.heldBack : replies
+            self.heldBack = replies
+            due.forEach { context.writeAndFlush(self.wrapOutboundOut($0), promise: nil) }
         }
     }
 

@@ -18,6 +18,10 @@ final class FakeNameServerDesk: Sendable {
         self.state.withLock { $0.behaviour == .closesAfterAnswer }
     }
 
+    var holdsBack: Bool {
+        if case .holdsBack = self.state.withLock(\.behaviour) { true } else { false }
+    }
+
     /// A query as far as this server reads it; the question's octets keep the case in which it was asked.
     private struct Query {
         var id: [UInt8]
@@ -38,8 +42,13 @@ final class FakeNameServerDesk: Sendable {
             state.questions.append("\(overTCP ? "tcp" : "udp") \(query.key)")
             return state.behaviour
         }
+        return self.answers(to: query, behaviour, overTCP: overTCP)
+    }
+
+    private func answers(to query: Query, _ behaviour: FakeNameServer.Behaviour, overTCP: Bool) -> [[UInt8]] {
         switch behaviour {
         case .honest, .closesAfterAnswer: return [self.honest(query)]
+        case .holdsBack(let behaviour): return self.answers(to: query, behaviour, overTCP: overTCP)
         case .code(let code): return [self.compose(query, code: code)]
         case .silent: return []
         case .truncates, .truncatesAndBreaksOff:

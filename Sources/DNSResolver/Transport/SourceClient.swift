@@ -80,17 +80,7 @@ extension SourceClient {
             return .failure(.transport("unusable address"))
         }
         let exchange = DatagramExchange(group: self.group, server: server)
-        // A server that drops queries with EDNS gets the second half of the time to answer one without.
-        var first = manner
-        first.timeout = manner.edns ? manner.timeout / 2 : manner.timeout
-        var answer = await self.askDatagram(question, exchange, first)
-        if manner.edns, answer.interpretation == .rejectsEDNS || answer.interpretation == .failed(.silence) {
-            var plain = first
-            plain.edns = false
-            answer = await self.askDatagram(question, exchange, plain)
-            // Whatever it says to that, truncated or not, it says it without EDNS only.
-            answer.withoutEDNS = answer.message != nil
-        }
+        let answer = await self.askDatagrams(question, exchange, manner)
         let reason = answer.interpretation
         guard reason == .truncated || reason == .otherCase else {
             return answer
@@ -106,6 +96,46 @@ extension SourceClient {
         }
         whole.withoutEDNS = whole.withoutEDNS || answer.withoutEDNS
         return whole
+    }
+
+    /// Asks with EDNS, and without where the server rejects that.
+    ///
+    /// A server that drops queries with EDNS gets the second half of the time to answer one without, while what a slow one
+    /// says to the first still counts.
+    private func askDatagrams(
+        _ question: Question,
+        _ exchange: DatagramExchange,
+        _ manner: Manner
+    ) async -> SourceAnswer {
+        guard manner.edns else {
+            return await self.askDatagram(question, exchange, manner)
+        }
+        return await withTaskGroup(of: SourceAnswer?.self) { group in
+            group.addTask { await self.askDatagram(question, exchange, manner) }
+            group.addTask {
+                guard (try? await Task.sleep(for: manner.timeout / 2)) != nil else {
+                    return nil  // The first question was answered.
+                }
+                return await self.askPlainly(question, exchange, manner)
+            }
+            defer { group.cancelAll() }
+            for await case let answer? in group where answer.failure != .silence {
+                return answer.interpretation == .rejectsEDNS
+                    ? await self.askPlainly(question, exchange, manner) : answer
+            }
+            return .failure(.silence)
+        }
+    }
+
+    /// Asks without EDNS, for the other half of the time.
+    private func askPlainly(_ question: Question, _ exchange: DatagramExchange, _ manner: Manner) async -> SourceAnswer {
+        var plain = manner
+        plain.edns = false
+        plain.timeout = manner.timeout / 2
+        var answer = await self.askDatagram(question, exchange, plain)
+        // Whatever it says to that, truncated or not, it says it without EDNS only.
+        answer.withoutEDNS = answer.message != nil
+        return answer
     }
 
     private func askDatagram(
