@@ -87,7 +87,7 @@ final class SourceHealth: Sendable {
         return (0...3).flatMap { rank in sources.filter { ranks[$0, default: 0] == rank } }
     }
 
-    /// Forgets all failures and lies: every source is as good as any other again. Who validates is no matter of luck.
+    /// Forgets all failures and lies, so that every source is as good as any other again, but not who validates.
     func forget() {
         self.entries.withLock { $0 = $0.filter(\.value.validates).mapValues { _ in Entry(validates: true) } }
     }

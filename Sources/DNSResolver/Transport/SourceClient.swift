@@ -128,7 +128,11 @@ extension SourceClient {
     }
 
     /// Asks without EDNS, for the other half of the time.
-    private func askPlainly(_ question: Question, _ exchange: DatagramExchange, _ manner: Manner) async -> SourceAnswer {
+    private func askPlainly(
+        _ question: Question,
+        _ exchange: DatagramExchange,
+        _ manner: Manner
+    ) async -> SourceAnswer {
         var plain = manner
         plain.edns = false
         plain.timeout = manner.timeout / 2
