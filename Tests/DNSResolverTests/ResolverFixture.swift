@@ -92,17 +92,6 @@ extension Resolution {
     }
 }
 
-/// Waits for what happens behind the scenes; fails when it never does.
-func eventually(_ condition: () -> Bool) async throws {
-    for _ in 0..<1_000 {
-        if condition() {
-            return
-        }
-        try await Task.sleep(for: .milliseconds(20))
-    }
-    Issue.record("it never happened")
-}
-
 /// Keeps what is logged: the message, then its metadata in the order of their names.
 final class LogRecorder: Sendable {
     private let kept = Mutex<[String]>([])

@@ -165,22 +165,6 @@ struct NotAccepted: Error {
     let reply: String
 }
 
-/// Something that should have come to be did not.
-struct NeverHappened: Error, CustomStringConvertible {
-    let description: String
-}
-
-/// Waits until a condition holds; throws when it does not within twenty seconds.
-func eventually(_ what: String, _ condition: () async throws -> Bool) async throws {
-    let end = ContinuousClock.now + .seconds(20)
-    while !(try await condition()) {
-        guard ContinuousClock.now < end else {
-            throw NeverHappened(description: "it never happened that \(what)")
-        }
-        try await Task.sleep(for: .milliseconds(10))
-    }
-}
-
 extension Logger {
     static let silent = Logger(label: "test") { _ in SwiftLogNoOpLogHandler() }
 }

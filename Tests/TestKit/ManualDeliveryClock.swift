@@ -67,6 +67,14 @@ package final class ManualDeliveryClock: DeliveryClock {
         }
     }
 
+    /// Moves time on until the next one wakes; not at all if none is due within a while, as before he has come to sleep.
+    package func advanceToNextWake(within limit: Duration) {
+        let (elapsed, next) = self.state.withLock { ($0.elapsed, $0.sleepers.values.map(\.wakesAt).min()) }
+        if let next, next - elapsed <= limit {
+            self.advance(by: next - elapsed)
+        }
+    }
+
     /// Moves time on and wakes who slept until then.
     package func advance(by duration: Duration) {
         let woken = self.state.withLock { state in

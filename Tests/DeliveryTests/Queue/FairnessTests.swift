@@ -54,9 +54,7 @@ struct FairnessTests {
         }
         try await self.fixture.running(manager) {
             await relay.waitUntilStalled(20)
-            while manager.load.waiting < 190 {
-                await Task.yield()
-            }
+            try await eventually { manager.load.waiting + manager.load.running >= 190 }
             let isGivenBack = (1...1_000).contains { number in
                 self.fixture.states(QueueID(number: Int64(number))) != [.waiting(dueAt: due)]
             }
@@ -125,10 +123,10 @@ struct FairnessTests {
         try await self.fixture.running(manager) {
             await self.fixture.store.wait { $0.count == 1 }
             #expect(direct.attempts.count == 1)
-            // Time moves on until the lane has rested; each step is seen by whoever sleeps then.
-            while direct.attempts.count < 2 {
-                self.fixture.clock.advance(by: .milliseconds(100))
-                await Task.yield()
+            // Time moves on until the lane has rested, and no faster than those who sleep see it.
+            try await eventually {
+                self.fixture.clock.advanceToNextWake(within: .seconds(60))
+                return direct.attempts.count >= 2
             }
             await self.fixture.store.wait { $0.count == 2 }
         }

@@ -1,5 +1,6 @@
 import NIOCore
 import NIOPosix
+import TestKit
 
 /// A client of the control socket that may misbehave.
 enum ControlConnection {
