@@ -3,13 +3,26 @@ import Synchronization
 
 extension QueueManager {
     /// One worker: attempts what is ready until there will be nothing more.
+    ///
+    /// The next attempt of a lane does not wait for the record of the last one, as long as few records are outstanding.
     func work() async {
-        while let turn = await self.nextTurn() {
-            let word = await self.deliver(turn.element)
-            let now = self.clock.now
-            self.state.withLock { state in
-                state.ready.finish(turn, word, at: now)
-                state.octetsInMemory -= turn.element.message.content.octetsInMemory
+        await withDiscardingTaskGroup { group in
+            while let turn = await self.nextTurn() {
+                let (word, conclusion) = await self.deliver(turn.element)
+                let now = self.clock.now
+                let waits = self.state.withLock { state in
+                    state.ready.finish(turn, word, at: now)
+                    state.octetsInMemory -= turn.element.message.content.octetsInMemory
+                    state.unrecorded += 1
+                    return state.unrecorded > self.configuration.concurrency
+                }
+                if waits {
+                    // The place is free, and perhaps another worker is.
+                    self.dispatch()
+                    await self.complete(conclusion)
+                } else {
+                    group.addTask { await self.complete(conclusion) }
+                }
             }
         }
     }
@@ -35,29 +48,26 @@ extension QueueManager {
         }
     }
 
-    /// Makes one attempt, records what it brought, passes on who is left, and tells what it says of the pace.
-    private func deliver(_ work: Work) async -> Pace.Word {
+    /// Makes one attempt, decides what follows from it, and tells what it says of the pace.
+    private func deliver(_ work: Work) async -> (Pace.Word, Conclusion) {
         var work = work
         if work.lacksContent {
             do throws(StoreFailure) {
                 work.message.content = try await self.store.content(of: work.message.id)
             } catch {
-                await self.conclude(
-                    work,
-                    AttemptReport(failure: .unreadable(error), for: work.recipients),
-                    wasMade: false
-                )
-                return .nothing
+                return (.nothing, self.conclude(withoutAttempt: .unreadable(error), work))
             }
         }
         if let closed = self.reconsider(&work) {
-            await self.conclude(work, AttemptReport(failure: closed, for: work.recipients), wasMade: false)
-            return .nothing
+            return (.nothing, self.conclude(withoutAttempt: closed, work))
         }
         let report = await self.attempt(work)
         // What a cancelled attempt saw says nothing about the other side, and must close no way for the next start.
-        await self.conclude(work, Task.isCancelled ? report.interrupted : report, wasMade: true)
-        return report.word
+        return (report.word, self.conclude(work, Task.isCancelled ? report.interrupted : report, wasMade: true))
+    }
+
+    private func conclude(withoutAttempt failure: Failure, _ work: Work) -> Conclusion {
+        self.conclude(work, AttemptReport(failure: failure, for: work.recipients), wasMade: false)
     }
 
     private func attempt(_ work: Work) async -> AttemptReport {
@@ -95,7 +105,8 @@ extension QueueManager {
         return closed
     }
 
-    private func conclude(_ work: Work, _ report: AttemptReport, wasMade: Bool) async {
+    /// Decides what follows from an attempt; nothing of it is on record yet, and only the breakers know.
+    private func conclude(_ work: Work, _ report: AttemptReport, wasMade: Bool) -> Conclusion {
         let now = self.clock.wallTime
         let judge = self.judge(for: work.message, at: now)
         var verdict = judge.judge(report, of: work.recipients, by: work.provider.name)
@@ -117,13 +128,28 @@ extension QueueManager {
             move: verdict.moves.joined(separator: "; "),
             bounce: bounce?.message
         )
-        guard await self.record(result) else {
+        let hasWaiting = verdict.updates.contains(where: \.state.isWaiting) || bounce?.plan.works.isEmpty == true
+        return Conclusion(
+            work: work,
+            result: result,
+            breakers: board,
+            next: next + (bounce?.plan.works ?? []),
+            wakesPolling: next.isEmpty && hasWaiting
+        )
+    }
+
+    /// Records what an attempt brought, and only then begins what follows from it.
+    private func complete(_ conclusion: Conclusion) async {
+        let isRecorded = await self.record(conclusion.result)
+        self.state.withLock { $0.unrecorded -= 1 }
+        guard isRecorded else {
             return
         }
-        self.events.attemptEnded(result, of: work.message, recipients: work.recipients)
-        self.submit(next + (bounce?.plan.works ?? []))
-        await self.publish(board)
-        if next.isEmpty, verdict.updates.contains(where: \.state.isWaiting) || bounce?.plan.works.isEmpty == true {
+        let work = conclusion.work
+        self.events.attemptEnded(conclusion.result, of: work.message, recipients: work.recipients)
+        self.submit(conclusion.next)
+        await self.publish(conclusion.breakers)
+        if conclusion.wakesPolling {
             self.wake.signal()
         }
     }
@@ -263,6 +289,15 @@ extension QueueManager {
             }
         }
     }
+}
+
+/// What is to happen when an attempt has ended.
+private struct Conclusion: Sendable {
+    let work: Work
+    let result: AttemptResult
+    let breakers: QueueManager.BreakerChanges
+    let next: [Work]
+    let wakesPolling: Bool
 }
 
 extension AttemptReport {

@@ -45,6 +45,8 @@ package final class QueueManager: Sendable {
         var lastAttemptID: Int64 = 0
         /// What the contents of all work in `ready` occupy; shared ones count for each.
         var octetsInMemory = 0
+        /// Attempts that have ended and are not on record yet.
+        var unrecorded = 0
         var isStopping = false
     }
 
