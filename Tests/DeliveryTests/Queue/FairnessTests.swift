@@ -128,7 +128,8 @@ struct FairnessTests {
                 self.fixture.clock.advanceToNextWake(within: .seconds(60))
                 return direct.attempts.count >= 2
             }
-            await self.fixture.store.wait { $0.count == 2 }
+            // The first one may have fallen due again by then.
+            await self.fixture.store.wait { $0.count >= 2 }
         }
     }
 }
