@@ -136,9 +136,14 @@ package final class QueueManager: Sendable {
         self.state.withLock { $0.board.open }
     }
 
-    /// Attempts that wait in memory, and those that run or are not on record yet: a stop waits for these.
+    /// Attempts that wait in memory or run.
     package var load: (waiting: Int, running: Int) {
-        self.state.withLock { ($0.ready.waitingCount, $0.ready.runningCount + $0.unrecorded) }
+        self.state.withLock { ($0.ready.waitingCount, $0.ready.runningCount) }
+    }
+
+    /// Attempts that run or are not on record yet: what a stop waits for.
+    package var unfinishedCount: Int {
+        self.state.withLock { $0.ready.runningCount + $0.unrecorded }
     }
 
     /// Closes a breaker on an operator's word, and lets what waits go at once; returns what was open.

@@ -234,7 +234,7 @@ package final class GatewayService: Sendable {
 
     private func waitForAttempts(_ grace: Duration) async {
         let end = ContinuousClock.now + grace
-        while self.queue.load.running > 0, ContinuousClock.now < end {
+        while self.queue.unfinishedCount > 0, ContinuousClock.now < end {
             guard (try? await Task.sleep(for: .milliseconds(20))) != nil else {
                 return
             }
