@@ -206,7 +206,9 @@ let package = Package(
         ),
         .testTarget(
             name: "SQLiteStoreTests",
-            dependencies: ["SQLiteStore", "Delivery", "DNSProtocol", "MailModel", "TestKit", buffer, grdb, logging],
+            dependencies: [
+                "SQLiteStore", "Delivery", "DNSProtocol", "MailModel", "TestKit", buffer, grdb, sqlite, logging,
+            ],
             swiftSettings: house
         ),
         .testTarget(

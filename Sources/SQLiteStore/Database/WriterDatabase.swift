@@ -41,14 +41,6 @@ final class WriterDatabase {
         try self.checkIntegrity(queue)
         try Schema.migrator.migrate(queue)
         try self.beginRun(queue)
-        if let beforeSync = configuration.beforeSync {
-            try queue.writeWithoutTransaction { database in
-                guard let connection = database.sqliteConnection else {
-                    return
-                }
-                try SyncObserver.install(on: connection, beforeSync: beforeSync)
-            }
-        }
     }
 
     deinit {
@@ -97,6 +89,14 @@ final class WriterDatabase {
         }
         let queue = try DatabaseQueue(path: self.directory.database, configuration: options)
         try Self.checkDurability(queue)
+        try queue.writeWithoutTransaction { database in
+            // Reads, and thereby opens the log.
+            try database.execute(sql: "SELECT count(*) FROM sqlite_schema")
+            guard let connection = database.sqliteConnection else {
+                return
+            }
+            try GatheringLog.install(on: connection, beforeSync: self.configuration.beforeSync)
+        }
         return queue
     }
 
