@@ -9,8 +9,8 @@ package import struct NIOCore.ByteBuffer
 package struct ServerSession: Sendable {
     enum Phase: Sendable {
         case command
-        /// Dropping the rest of an overlong line, then saying so; `dropped` bounds how long that may take.
-        case skippingLine(dropped: Int)
+        /// Dropping the rest of an overlong line, then sending the reply to it; `dropped` bounds how long that may take.
+        case skippingLine(dropped: Int, Reply)
         case authenticating(ServerExchange)
         /// Waiting for `authenticationFinished`.
         case checkingCredentials(user: String)
@@ -109,8 +109,8 @@ package struct ServerSession: Sendable {
             }
             // After BDAT the chunk may have come in the same read.
             return self.isReceivingContent ? self.next(&input, content: &content) : nil
-        case .skippingLine(let dropped):
-            return self.skipLine(&input, dropped: dropped)
+        case .skippingLine(let dropped, let reply):
+            return self.skipLine(&input, dropped: dropped, reply)
         case .data:
             return self.receiveData(&input, into: &content)
         case .chunk(let remaining, let isLast):

@@ -37,16 +37,16 @@ extension ServerSession {
             guard input.readableBytes > input.withUnsafeReadableBytes({ self.lineLimit($0) }) else {
                 return nil
             }
-            return self.skipLine(&input, dropped: 0)
+            return self.skipLine(&input, dropped: 0, self.overlongLineReply)
         }
     }
 
     /// Drops octets up to the next CRLF, then refuses the line as a whole.
-    mutating func skipLine(_ input: inout ByteBuffer, dropped: Int) -> SessionAction? {
+    mutating func skipLine(_ input: inout ByteBuffer, dropped: Int, _ reply: Reply) -> SessionAction? {
         switch input.withUnsafeReadableBytes(Self.findEnd) {
         case .found(let length):
             input.moveReaderIndex(forwardBy: length + 2)
-            return self.endOverlongLine()
+            return self.refuseOverlongLine(reply)
         case .bare:
             input.clear()
             return self.close(.bareLineEndInCommand, .lineEnds)
@@ -58,7 +58,7 @@ extension ServerSession {
                 input.clear()
                 return self.close(.lineTooLong, .lineTooLong)
             }
-            self.phase = .skippingLine(dropped: dropped + octets)
+            self.phase = .skippingLine(dropped: dropped + octets, reply)
             return nil
         }
     }
@@ -72,13 +72,17 @@ extension ServerSession {
         return cursor.skipWord("AUTH ") ? self.policy.limits.authenticationLine : self.policy.limits.commandLine
     }
 
-    private mutating func endOverlongLine() -> SessionAction {
+    /// What an overlong line is answered in this phase; an exchange ends with it (RFC 4954 §4).
+    private var overlongLineReply: Reply {
         if case .authenticating = self.phase {
-            self.phase = .command
-            return self.fail(.authenticationLineTooLong)
+            return .authenticationLineTooLong
         }
+        return .lineTooLong
+    }
+
+    private mutating func refuseOverlongLine(_ reply: Reply) -> SessionAction {
         self.phase = .command
-        return self.fail(.lineTooLong)
+        return self.fail(reply)
     }
 
     private enum ParsedLine {
@@ -116,7 +120,7 @@ extension ServerSession {
         case .malformed(let error):
             return self.receiveMalformed(error)
         case .overlong:
-            return self.endOverlongLine()
+            return self.refuseOverlongLine(self.overlongLineReply)
         }
     }
 

@@ -108,6 +108,24 @@ struct ServerSessionTests {
         #expect(Self.lines(of: &peer).map { $0.prefix(3) } == ["535", "535", "535", "421"])
     }
 
+    @Test("an overlong line of AUTH ends the exchange, however it was cut into reads", arguments: [100, 1_000, 20_000])
+    func overlongExchange(_ size: Int) {
+        var policy = Self.policy()
+        policy.authentication = .optional
+        var peer = SessionPeer(ServerSession(policy: policy, isTLSActive: true))
+        let tooLong = String(repeating: "x", count: 13_000)
+        let octets = Array("EHLO app\r\nAUTH LOGIN\r\n\(tooLong)\r\nNOOP\r\n\(tooLong)\r\nNOOP\r\n".utf8)
+        for start in stride(from: 0, to: octets.count, by: size) {
+            peer.send(Array(octets[start..<min(start + size, octets.count)]))
+        }
+        #expect(
+            Self.lines(of: &peer).suffix(5) == [
+                "334 VXNlcm5hbWU6", "500 5.5.6 authentication exchange line is too long", "250 2.0.0 Ok",
+                "500 5.5.2 line too long", "250 2.0.0 Ok",
+            ]
+        )
+    }
+
     @Test("octets behind STARTTLS are not taken, and EHLO is forgotten")
     func forgetsAtTLS() {
         var policy = Self.policy()
