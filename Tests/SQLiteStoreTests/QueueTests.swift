@@ -73,6 +73,36 @@ struct QueueTests {
         await store.close()
     }
 
+    @Test(
+        "puts off the recipients that nobody has room for, instead of leasing them, and no more than a few hundred at a time"
+    )
+    func putsOff() async throws {
+        let store = try self.fixture.open()
+        for number in Int64(1)...3 {
+            var message = SampleQueue.new(number, recipients: 300)
+            message.recipients[299] = SampleQueue.recipient(299, domain: "Other.test")
+            message.dueAt = self.now
+            try await store.enqueue(message)
+        }
+        let later = self.now + .seconds(60)
+        let putOff: @Sendable (MailDomain) -> Timestamp? = { $0.key == "example.net" ? later : nil }
+        let first = try await store.leaseDue(at: self.now, limit: 10, putOff: putOff)
+        #expect(first.hasMore)
+        #expect(first.messages.map(\.message.id) == [SampleQueue.id(1)])
+        let second = try await store.leaseDue(at: self.now, limit: 10, putOff: putOff)
+        #expect(!second.hasMore)
+        let leased = first.messages + second.messages
+        #expect(leased.map(\.message.id) == (1...3).map(SampleQueue.id))
+        #expect(leased.flatMap(\.recipients).allSatisfy { $0.number == 299 })
+        #expect(try await store.nextDue() == later)
+        let afterExpiry = try await store.leaseDue(at: self.now + .seconds(86_400), limit: 10, putOff: putOff)
+        #expect(
+            afterExpiry.messages.map(\.recipients.count) == [299, 299, 299],
+            "what has expired is not put off again"
+        )
+        await store.close()
+    }
+
     @Test("finishes a message with its last recipient, and then removes the content")
     func finish() async throws {
         let store = try self.fixture.open()

@@ -21,6 +21,7 @@ package final class MemoryStore: Store {
         var failure: StoreFailure?
         var contentFailure: StoreFailure?
         var contentReads = 0
+        var putOffCount = 0
         var watchers:
             [(condition: @Sendable ([AttemptResult]) -> Bool, continuation: CheckedContinuation<Void, Never>)] = []
     }
@@ -51,6 +52,11 @@ package final class MemoryStore: Store {
     /// Makes every reading of content fail until nil is set.
     package func failContent(with failure: StoreFailure?) {
         self.state.withLock { $0.contentFailure = failure }
+    }
+
+    /// How often a recipient that was due was put off instead of being leased.
+    package var putOffCount: Int {
+        self.state.withLock(\.putOffCount)
     }
 
     /// How often content was asked for.
@@ -146,12 +152,19 @@ package final class MemoryStore: Store {
         ready.forEach { $0.continuation.resume() }
     }
 
-    package func leaseDue(at now: Timestamp, limit: Int) async throws(StoreFailure) -> [LeasedMessage] {
+    package func leaseDue(
+        at now: Timestamp,
+        limit: Int,
+        putOff: @escaping @Sendable (MailDomain) -> Timestamp?
+    ) async throws(StoreFailure) -> LeasedBatch {
         try self.check()
         return self.state.withLock { state in
             var leased: [LeasedMessage] = []
+            let putOffLimit = state.putOffCount + 500
             for id in state.entries.keys.sorted() {
-                guard leased.count < limit, let message = state.entries[id]?.first?.message else {
+                guard leased.count < limit, state.putOffCount < putOffLimit,
+                    let message = state.entries[id]?.first?.message
+                else {
                     break
                 }
                 var lease = LeasedMessage(message: message, recipients: [])
@@ -159,6 +172,11 @@ package final class MemoryStore: Store {
                     guard let entry = state.entries[id]?[index], !entry.isLeased, case .waiting(let due) = entry.state,
                         due <= now
                     else {
+                        continue
+                    }
+                    if message.expiresAt > now, let later = putOff(entry.recipient.mailbox.domain) {
+                        state.entries[id]?[index].state = .waiting(dueAt: later)
+                        state.putOffCount += 1
                         continue
                     }
                     state.entries[id]?[index].isLeased = true
@@ -169,7 +187,7 @@ package final class MemoryStore: Store {
                     leased.append(lease)
                 }
             }
-            return leased
+            return LeasedBatch(messages: leased, hasMore: leased.count >= limit || state.putOffCount >= putOffLimit)
         }
     }
 

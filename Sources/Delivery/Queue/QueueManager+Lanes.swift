@@ -68,7 +68,7 @@ extension QueueManager {
         var crowded = Unassigned(recipients: [], until: nil)
         for work in works {
             guard !work.probes.isEmpty || state.ready.waiting(in: work.lane) < free else {
-                let until = self.untilRoom(in: work.lane, at: now, state)
+                let until = self.untilRoom(in: work.lane, at: now, &state)
                 crowded.recipients += work.recipients
                 crowded.until = min(crowded.until ?? until, until)
                 continue
@@ -78,16 +78,34 @@ extension QueueManager {
         return (admitted, crowded)
     }
 
-    /// When to look again whether a lane has room.
-    ///
-    /// At once where only as much is leased as goes into the lane. Else before all that waits there can be gone, so that
-    /// the lane never runs dry, and spread, so that not all come back in one moment.
-    private func untilRoom(in lane: ReadyQueue<Work>.Lane, at now: Timestamp, _ state: State) -> Timestamp {
+    /// When to look again whether a lane has room: at once where only as much is leased as goes into the lane.
+    private func untilRoom(in lane: ReadyQueue<Work>.Lane, at now: Timestamp, _ state: inout State) -> Timestamp {
         guard lane != self.commonLane(in: state, at: now) else {
             return now
         }
-        let wait = min(max(state.ready.expectedWait(in: lane), .milliseconds(100)), .seconds(60))
-        return now + wait * (0.25 + self.clock.chance() / 2)
+        return state.crowd.nextPlace(in: lane, of: state.ready, at: now, chance: self.clock.chance())
+    }
+
+    /// When a recipient is to be looked at again whose lane has no room; nil where it has.
+    ///
+    /// The lock is held. Asked by the store before it leases, so that a backlog for one destination costs little and stands before nobody.
+    func putOff(_ domain: MailDomain, at now: Timestamp, _ state: inout State) -> Timestamp? {
+        let open = self.providers.first { state.board.earliestUse(of: [$0.name], at: now) == nil }
+        guard let open, open.grouping == .byDomain else {
+            return nil
+        }
+        let lane = ReadyQueue<Work>.Lane(provider: open.name, destination: domain.key)
+        let free = self.configuration.capacity - state.ready.waitingCount - state.ready.runningCount
+        guard !state.crowd.hasRoom(in: lane, beside: state.ready.waiting(in: lane), free: free) else {
+            return nil
+        }
+        return state.crowd.nextPlace(in: lane, of: state.ready, at: now, chance: self.clock.chance())
+    }
+
+    /// The same works, without their contents where there is no room for those in memory; the lock is held.
+    func leavingContent(of works: [Work], in state: State) -> [Work] {
+        let octets = works.reduce(0) { $0 + $1.message.content.octetsInMemory }
+        return state.octetsInMemory + octets > self.configuration.contentCapacity ? works.map(\.withoutContent) : works
     }
 
     /// Waits for the time, for the bell or for the end, whichever comes first.

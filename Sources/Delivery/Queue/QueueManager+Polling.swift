@@ -29,17 +29,19 @@ extension QueueManager {
         guard room > 0 else {
             return .milliseconds(50)
         }
-        let limit = min(room, 500)
-        let leased = try await self.store.leaseDue(at: now, limit: limit)
+        self.state.withLock { $0.crowd.beginLeasing(at: now) }
+        let leased = try await self.store.leaseDue(at: now, limit: min(room, 500)) { domain in
+            self.state.withLock { self.putOff(domain, at: now, &$0) }
+        }
         var given: [(id: QueueID, rest: Unassigned)] = []
-        for message in leased {
+        for message in leased.messages {
             let rest = await self.start(message, at: now)
             if !rest.recipients.isEmpty {
                 given.append((message.message.id, rest))
             }
         }
         await self.giveBack(given, at: now)
-        guard leased.count < limit else {
+        guard !leased.hasMore else {
             return .zero
         }
         let next = try await self.store.nextDue()
@@ -51,9 +53,6 @@ extension QueueManager {
     /// What is due goes into one lane when the first open way takes all destinations together: more than `admit` lets into that
     /// lane would only be leased to be given back.
     private func room(in state: State, at now: Timestamp) -> Int {
-        guard state.octetsInMemory < self.configuration.contentCapacity else {
-            return 0
-        }
         let free = self.configuration.capacity - state.ready.waitingCount - state.ready.runningCount
         guard let lane = self.commonLane(in: state, at: now) else {
             return free
@@ -94,8 +93,9 @@ extension QueueManager {
             }
         }
         let wanted = recipients.filter { recipient in !doubtful.contains { $0.number == recipient.number } }
-        let (works, rest) = self.state.withLock {
-            self.assignWhatFits(leased.message, wanted, isBegun: false, at: now, &$0)
+        let (works, rest) = self.state.withLock { state in
+            let (works, rest) = self.assignWhatFits(leased.message, wanted, isBegun: false, at: now, &state)
+            return (self.leavingContent(of: works, in: state), rest)
         }
         self.submit(works)
         if !rest.recipients.isEmpty, now >= leased.message.expiresAt {

@@ -41,6 +41,7 @@ package final class QueueManager: Sendable {
     struct State {
         var ready: ReadyQueue<Work>
         var board: BreakerBoard
+        var crowd = Crowd()
         var idle: [CheckedContinuation<ReadyQueue<Work>.Turn?, Never>] = []
         var lastAttemptID: Int64 = 0
         /// What the contents of all work in `ready` occupy; shared ones count for each.
@@ -186,11 +187,8 @@ extension QueueManager {
             else {
                 return FreshPlan(works: [], dueAt: now)
             }
-            var (works, rest) = self.assignWhatFits(message, recipients, isBegun: true, at: now, &state)
-            if state.octetsInMemory + message.content.octetsInMemory > self.configuration.contentCapacity {
-                works = works.map(\.withoutContent)
-            }
-            return FreshPlan(works: works, dueAt: rest.until ?? now)
+            let (works, rest) = self.assignWhatFits(message, recipients, isBegun: true, at: now, &state)
+            return FreshPlan(works: self.leavingContent(of: works, in: state), dueAt: rest.until ?? now)
         }
     }
 

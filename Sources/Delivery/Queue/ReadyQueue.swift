@@ -109,8 +109,13 @@ package struct ReadyQueue<Element: Sendable>: Sendable {
 
     /// How long it will take until what waits in the lane has begun, as far as can be told.
     package func expectedWait(in lane: Lane) -> Duration {
+        self.expectedInterval(of: lane) * self.waiting(in: lane)
+    }
+
+    /// The time from one beginning of the lane to the next, as far as can be told.
+    package func expectedInterval(of lane: Lane) -> Duration {
         let pace = self.pace(of: lane)
-        return (pace.duration / pace.limit + pace.interval) * self.waiting(in: lane)
+        return pace.duration / pace.limit + pace.interval
     }
 
     package mutating func append(_ element: Element, to lane: Lane) {

@@ -20,8 +20,16 @@ package protocol Store: Sendable {
 
     /// Leases what is due and not leased yet, oldest due first, at most `limit` messages.
     ///
+    /// Where `putOff` gives a moment for a recipient's domain, the recipient is due then instead, and costs no more than
+    /// that, unless its message has expired. It is asked for each recipient that is due, in their order, and again where a
+    /// transaction is repeated.
+    ///
     /// A lease ends with `finish`, with `release`, or with the process: what another run had leased is simply due.
-    func leaseDue(at now: Timestamp, limit: Int) async throws(StoreFailure) -> [LeasedMessage]
+    func leaseDue(
+        at now: Timestamp,
+        limit: Int,
+        putOff: @escaping @Sendable (MailDomain) -> Timestamp?
+    ) async throws(StoreFailure) -> LeasedBatch
 
     /// Leases all unfinished and unleased recipients of one message whatever their due time; nil when there are none.
     func lease(_ id: QueueID) async throws(StoreFailure) -> LeasedMessage?
@@ -45,6 +53,25 @@ package protocol Store: Sendable {
 
     /// Commits the state of one breaker; nil removes it (closed).
     func save(_ state: BreakerState?, for key: BreakerKey) async throws(StoreFailure)
+}
+
+extension Store {
+    /// Leases what is due, for whatever domain.
+    package func leaseDue(at now: Timestamp, limit: Int) async throws(StoreFailure) -> [LeasedMessage] {
+        try await self.leaseDue(at: now, limit: limit) { _ in nil }.messages
+    }
+}
+
+/// What was leased together.
+package struct LeasedBatch: Sendable {
+    package var messages: [LeasedMessage]
+    /// Whether more may be due at the same moment.
+    package var hasMore: Bool
+
+    package init(messages: [LeasedMessage], hasMore: Bool) {
+        self.messages = messages
+        self.hasMore = hasMore
+    }
 }
 
 /// What an operation on the queue applies to.

@@ -23,8 +23,12 @@ struct CrashingStore: Store {
         self.trigger.reach(.afterOutcomeCommit)
     }
 
-    func leaseDue(at now: Timestamp, limit: Int) async throws(StoreFailure) -> [LeasedMessage] {
-        try await self.store.leaseDue(at: now, limit: limit)
+    func leaseDue(
+        at now: Timestamp,
+        limit: Int,
+        putOff: @escaping @Sendable (MailDomain) -> Timestamp?
+    ) async throws(StoreFailure) -> LeasedBatch {
+        try await self.store.leaseDue(at: now, limit: limit, putOff: putOff)
     }
 
     func lease(_ id: QueueID) async throws(StoreFailure) -> LeasedMessage? {

@@ -9,28 +9,52 @@ struct Lease: Sendable {
 }
 
 extension Connection {
+    /// Recipients that one transaction puts off at most: a few milliseconds, in which nobody else commits.
+    private static var putOffLimit: Int { 500 }
+
     /// Leases what dead runs had leased, and then what is due, oldest first.
-    func leaseDue(at now: Timestamp, limit: Int) throws -> [Lease] {
+    func leaseDue(
+        at now: Timestamp,
+        limit: Int,
+        putOff: (MailDomain) -> Timestamp?
+    ) throws -> (leases: [Lease], hasMore: Bool) {
         guard limit > 0 else {
-            return []
+            return ([], false)
         }
-        var ids = try self.messages(
+        var batch = DueBatch(limit: limit)
+        try self.eachRow(
             "SELECT message FROM recipients INDEXED BY recipients_due WHERE state <= 2 AND lease > 0 AND lease < ?",
-            [.integer(self.epoch)],
-            limit: limit
-        )
-        if ids.count < limit {
-            ids += try self.messages(
+            [.integer(self.epoch)]
+        ) { row in
+            batch.add(QueueID(number: row.integer(0)))
+            return !batch.isFull
+        }
+        if !batch.isFull {
+            try self.eachRow(
                 """
-                SELECT message FROM recipients INDEXED BY recipients_due
-                WHERE state <= 2 AND lease = 0 AND due_at <= ? ORDER BY due_at
+                SELECT message, number, domain, (SELECT expires_at FROM messages WHERE id = message) > ?1
+                FROM recipients INDEXED BY recipients_due
+                WHERE state <= 2 AND lease = 0 AND due_at <= ?1 ORDER BY due_at
                 """,
-                [.integer(now.microseconds)],
-                limit: limit - ids.count,
-                except: Set(ids)
+                [.integer(now.microseconds)]
+            ) { row in
+                let id = QueueID(number: row.integer(0))
+                if row.integer(3) != 0, let due = putOff(MailDomain(row.text(2))) {
+                    batch.putOffs.append((id, row.integer(1), due))
+                } else {
+                    batch.add(id)
+                }
+                return !batch.isFull && batch.putOffs.count < Self.putOffLimit
+            }
+        }
+        for (id, number, due) in batch.putOffs {
+            try self.run(
+                "UPDATE recipients SET due_at = ? WHERE message = ? AND number = ?",
+                [.integer(due.microseconds), .integer(id.number), .integer(number)]
             )
         }
-        return try ids.compactMap { try self.lease($0, dueAt: now) }
+        let leases = try batch.ids.compactMap { try self.lease($0, dueAt: now) }
+        return (leases, batch.isFull || batch.putOffs.count >= Self.putOffLimit)
     }
 
     /// Leases the unfinished and unleased recipients of one message that are due by the moment, or all (nil).
@@ -59,25 +83,6 @@ extension Connection {
             )
         }
         return Lease(id: id, recipients: recipients, interrupted: interrupted)
-    }
-
-    /// Distinct messages in the order of the rows, at most `limit`.
-    private func messages(
-        _ sql: String,
-        _ values: [SQLValue],
-        limit: Int,
-        except: Set<QueueID> = []
-    ) throws -> [QueueID] {
-        var seen = except
-        var ids: [QueueID] = []
-        try self.eachRow(sql, values) { row in
-            let id = QueueID(number: row.integer(0))
-            if seen.insert(id).inserted {
-                ids.append(id)
-            }
-            return ids.count < limit
-        }
-        return ids
     }
 
     /// Notes for its recipients that an attempt of a dead run is open, and closes it as of unknown outcome.
@@ -120,6 +125,28 @@ extension Connection {
             WHERE state <= 2 AND lease = 0 AND due_at IS NOT NULL ORDER BY due_at LIMIT 1
             """
         ) { Timestamp(microseconds: $0.integer(0)) }
+    }
+}
+
+/// Distinct messages that are due, in the order in which they were found, and recipients that are to be due later.
+private struct DueBatch {
+    let limit: Int
+    private(set) var ids: [QueueID] = []
+    private var seen: Set<QueueID> = []
+    var putOffs: [(id: QueueID, recipient: Int64, due: Timestamp)] = []
+
+    init(limit: Int) {
+        self.limit = limit
+    }
+
+    var isFull: Bool {
+        self.ids.count >= self.limit
+    }
+
+    mutating func add(_ id: QueueID) {
+        if self.seen.insert(id).inserted {
+            self.ids.append(id)
+        }
     }
 }
 

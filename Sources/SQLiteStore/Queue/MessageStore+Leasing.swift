@@ -3,9 +3,13 @@ import Logging
 package import MailModel
 
 extension MessageStore {
-    package func leaseDue(at now: Timestamp, limit: Int) async throws(StoreFailure) -> [LeasedMessage] {
-        let leases = try await self.write { try $0.leaseDue(at: now, limit: limit) }
-        return try await self.load(leases)
+    package func leaseDue(
+        at now: Timestamp,
+        limit: Int,
+        putOff: @escaping @Sendable (MailDomain) -> Timestamp?
+    ) async throws(StoreFailure) -> LeasedBatch {
+        let (leases, hasMore) = try await self.write { try $0.leaseDue(at: now, limit: limit, putOff: putOff) }
+        return LeasedBatch(messages: try await self.load(leases), hasMore: hasMore)
     }
 
     /// Leases what of one message is waiting or left behind by a dead run, whatever its due time; not what is held.

@@ -43,6 +43,36 @@ struct FairnessTests {
         }
     }
 
+    @Test(
+        "a stored backlog for one destination is put off once, and stands before no other, however much content it has"
+    )
+    func crowdInTheStore() async throws {
+        let direct = StallingProvider("direct")
+        let manager = self.fixture.manager(
+            [direct],
+            configuration: .init(concurrency: 20, capacity: 400, contentCapacity: 1_000)
+        )
+        let due = self.fixture.clock.wallTime
+        for number in 1...3_000 {
+            let recipient = Recipient(number: 0, forwardPath: .sample("u@silent.test"))
+            self.fixture.store.insert(QueuedMessage.sample(Int64(number), arrivedAt: due), [recipient], dueAt: due)
+        }
+        let last = QueuedMessage.sample(3_001, arrivedAt: due)
+        self.fixture.store.insert(last, [Recipient(number: 0, forwardPath: .sample("a@other.test"))], dueAt: due)
+        try await self.fixture.running(manager) {
+            await self.fixture.store.wait { $0.contains { $0.start.messageID == last.id } }
+            #expect(self.fixture.states(last.id) == [.delivered(provider: "direct")])
+            let states = (1...3_000).flatMap { self.fixture.states(QueueID(number: Int64($0))) }
+            let later = states.compactMap { state -> Timestamp? in
+                if case .waiting(let moment) = state, moment > due { moment } else { nil }
+            }
+            #expect((2_700..<3_000).contains(later.count))
+            #expect(self.fixture.store.putOffCount == later.count)
+            #expect(Set(later).count == later.count, "they do not fall due in one moment")
+            direct.letGo()
+        }
+    }
+
     @Test("of a backlog for one way that takes all mail only as much is leased as that way has room for")
     func backlogOfOneWay() async throws {
         let relay = StallingProvider("relay", grouping: .together)
