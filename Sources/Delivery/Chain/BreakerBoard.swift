@@ -144,6 +144,11 @@ package struct BreakerBoard: Sendable {
         return waits.contains(nil) ? nil : waits.compactMap { $0 }.min()
     }
 
+    /// When a provider may be used again for a destination, or for all of them together (nil); nil when it may be used now.
+    package func earliestUse(of provider: String, to destination: String?, at now: Timestamp) -> Timestamp? {
+        Self.keys(provider, from: nil, to: destination).compactMap { self.refusal(of: $0, at: now) }.max()
+    }
+
     private func refusal(of key: BreakerKey, at now: Timestamp) -> Timestamp? {
         guard let state = self.open[key] else {
             return nil

@@ -34,6 +34,16 @@ struct Crowd {
         return true
     }
 
+    /// A way has closed: the destinations whose messages need not wait for room in it any more.
+    mutating func disperse(_ closed: BreakerKey) -> [String] {
+        let lanes = self.ends.keys.filter { lane in
+            lane.provider == closed.provider
+                && (closed.part == .whole || lane.destination.map { closed.part == .destination($0) } == true)
+        }
+        lanes.forEach { self.ends[$0] = nil }
+        return lanes.compactMap(\.destination)
+    }
+
     /// When to look again at a message that finds its lane full; `chance` spreads those for which there is no place.
     mutating func nextPlace(
         in lane: Lane,

@@ -47,11 +47,25 @@ extension QueueManager {
             for (key, breaker) in changes.opened {
                 self.events.breakerOpened(key, breaker)
                 try await self.store.save(breaker, for: key)
+                try await self.disperse(key)
             }
             try await self.announceClosed(changes.closed)
         } catch {
             self.events.storeTrouble(error)
         }
+    }
+
+    /// Lets go to the next way what was put off for want of room in one that has closed now.
+    private func disperse(_ closed: BreakerKey) async throws(StoreFailure) {
+        let domains = self.state.withLock { $0.crowd.disperse(closed) }
+        guard !domains.isEmpty, self.providers.count > 1 else {
+            return
+        }
+        let now = self.clock.wallTime
+        for domain in domains {
+            _ = try await self.store.expedite(.domain(domain), at: now)
+        }
+        self.wake.signal()
     }
 }
 

@@ -86,20 +86,24 @@ extension QueueManager {
         return state.crowd.nextPlace(in: lane, of: state.ready, at: now, chance: self.clock.chance())
     }
 
-    /// When a recipient is to be looked at again whose lane has no room; nil where it has.
+    /// When to look again at a recipient for whom every way is closed, or the first open one has no room; nil when it may go.
     ///
-    /// The lock is held. Asked by the store before it leases, so that a backlog for one destination costs little and stands before nobody.
+    /// The lock is held. The store asks before it leases, so that a backlog for one destination costs little and keeps
+    /// nobody waiting who stands behind it.
     func putOff(_ domain: MailDomain, at now: Timestamp, _ state: inout State) -> Timestamp? {
-        let open = self.providers.first { state.board.earliestUse(of: [$0.name], at: now) == nil }
-        guard let open, open.grouping == .byDomain else {
-            return nil
+        var earliest: Timestamp?
+        for provider in self.providers {
+            let destination = provider.grouping == .byDomain ? domain.key : nil
+            if let until = state.board.earliestUse(of: provider.name, to: destination, at: now) {
+                earliest = min(earliest ?? until, until)
+                continue
+            }
+            let lane = ReadyQueue<Work>.Lane(provider: provider.name, destination: destination)
+            let free = self.configuration.capacity - state.ready.waitingCount - state.ready.runningCount
+            let hasRoom = state.crowd.hasRoom(in: lane, beside: state.ready.waiting(in: lane), free: free)
+            return hasRoom ? nil : self.untilRoom(in: lane, at: now, &state)
         }
-        let lane = ReadyQueue<Work>.Lane(provider: open.name, destination: domain.key)
-        let free = self.configuration.capacity - state.ready.waitingCount - state.ready.runningCount
-        guard !state.crowd.hasRoom(in: lane, beside: state.ready.waiting(in: lane), free: free) else {
-            return nil
-        }
-        return state.crowd.nextPlace(in: lane, of: state.ready, at: now, chance: self.clock.chance())
+        return earliest
     }
 
     /// The same works, without their contents where there is no room for those in memory; the lock is held.

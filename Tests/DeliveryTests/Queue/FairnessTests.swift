@@ -141,6 +141,34 @@ struct FairnessTests {
         #expect(try await self.fixture.store.breakers().values.map(\.openings) == [1])
     }
 
+    @Test("what was put off for want of room goes the next way at once when the breaker of its destination opens")
+    func breakerDispersesTheCrowd() async throws {
+        let direct = ScriptedProvider("direct", grouping: .byDomain) { _, _ in
+            .failed(.sample(.transient, .destination, .connect, reason: .connectionFailed))
+        }
+        let gmail = ScriptedProvider(accepting: "gmail")
+        let manager = self.fixture.manager(
+            [direct, gmail],
+            configuration: .init(concurrency: 1, pace: .init(start: 1), capacity: 100)
+        )
+        let began = self.fixture.clock.now
+        let due = self.fixture.clock.wallTime
+        for number in 1...300 {
+            let recipient = Recipient(number: 0, forwardPath: .sample("u@dead.test"))
+            self.fixture.store.insert(QueuedMessage.sample(Int64(number), arrivedAt: due), [recipient], dueAt: due)
+        }
+        try await self.fixture.running(manager) {
+            try await eventually("all has gone the other way") {
+                self.fixture.clock.advanceToNextWake(within: .seconds(1))
+                return gmail.attempts.count == 300
+            }
+        }
+        // At the pace of the way that closed they would have been put off for twelve seconds.
+        #expect(self.fixture.clock.now - began < .seconds(5))
+        #expect(direct.attempts.count == 1)
+        #expect(self.fixture.store.putOffCount >= 200)
+    }
+
     @Test("a destination that found us too fast gets its mail at intervals")
     func intervals() async throws {
         let direct = ScriptedProvider("direct", grouping: .byDomain) { attempt, _ in
