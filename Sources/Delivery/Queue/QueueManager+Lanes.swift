@@ -99,6 +99,10 @@ extension QueueManager {
                 continue
             }
             let lane = ReadyQueue<Work>.Lane(provider: provider.name, destination: destination)
+            guard lane != self.commonLane(in: state, at: now) else {
+                // No more is leased than goes into it.
+                return nil
+            }
             let free = self.configuration.capacity - state.ready.waitingCount - state.ready.runningCount
             let hasRoom = state.crowd.hasRoom(in: lane, beside: state.ready.waiting(in: lane), free: free)
             return hasRoom ? nil : self.untilRoom(in: lane, at: now, &state)
