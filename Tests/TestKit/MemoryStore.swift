@@ -261,3 +261,10 @@ package final class MemoryStore: Store {
         }
     }
 }
+
+extension Store {
+    /// Leases what is due, for whatever domain.
+    package func leaseDue(at now: Timestamp, limit: Int) async throws(StoreFailure) -> [LeasedMessage] {
+        try await self.leaseDue(at: now, limit: limit) { _ in nil }.messages
+    }
+}

@@ -140,12 +140,12 @@ package struct BreakerBoard: Sendable {
 
     /// When the first of these providers may be used again as a whole; nil when one may be used now.
     package func earliestUse(of providers: [String], at now: Timestamp) -> Timestamp? {
-        let waits = providers.map { self.refusal(of: BreakerKey(provider: $0), at: now) }
+        let waits = providers.map { self.earliestUse(of: $0, at: now) }
         return waits.contains(nil) ? nil : waits.compactMap { $0 }.min()
     }
 
-    /// When a provider may be used again for a destination, or for all of them together (nil); nil when it may be used now.
-    package func earliestUse(of provider: String, to destination: String?, at now: Timestamp) -> Timestamp? {
+    /// When a provider may be used again, as a whole or for one destination; nil when it may be used now.
+    package func earliestUse(of provider: String, to destination: String? = nil, at now: Timestamp) -> Timestamp? {
         Self.keys(provider, from: nil, to: destination).compactMap { self.refusal(of: $0, at: now) }.max()
     }
 

@@ -45,6 +45,11 @@ extension QueueManager {
         }
     }
 
+    /// How much more fits into memory, waiting or running.
+    func freeCount(in state: State) -> Int {
+        self.configuration.capacity - state.ready.waitingCount - state.ready.runningCount
+    }
+
     /// Turns recipients of a new round into work for which there is room, and those who must wait; the lock is held.
     func assignWhatFits(
         _ message: QueuedMessage,
@@ -63,7 +68,7 @@ extension QueueManager {
     /// A lane may fill as much of the memory as is left free beside it, so that one backlog takes half of it, two a third
     /// each, and a destination without any always finds room.
     private func admit(_ works: [Work], at now: Timestamp, _ state: inout State) -> ([Work], Unassigned) {
-        let free = self.configuration.capacity - state.ready.waitingCount - state.ready.runningCount
+        let free = self.freeCount(in: state)
         var admitted: [Work] = []
         var crowded = Unassigned(recipients: [], until: nil)
         for work in works {
@@ -103,9 +108,11 @@ extension QueueManager {
                 // No more is leased than goes into it.
                 return nil
             }
-            let free = self.configuration.capacity - state.ready.waitingCount - state.ready.runningCount
-            let hasRoom = state.crowd.hasRoom(in: lane, beside: state.ready.waiting(in: lane), free: free)
-            return hasRoom ? nil : self.untilRoom(in: lane, at: now, &state)
+            let waiting = state.ready.waiting(in: lane)
+            guard !state.crowd.hasRoom(in: lane, beside: waiting, free: self.freeCount(in: state)) else {
+                return nil
+            }
+            return state.crowd.nextPlace(in: lane, of: state.ready, at: now, chance: self.clock.chance())
         }
         return earliest
     }

@@ -53,7 +53,7 @@ extension QueueManager {
     /// What is due goes into one lane when the first open way takes all destinations together: more than `admit` lets into that
     /// lane would only be leased to be given back.
     private func room(in state: State, at now: Timestamp) -> Int {
-        let free = self.configuration.capacity - state.ready.waitingCount - state.ready.runningCount
+        let free = self.freeCount(in: state)
         guard let lane = self.commonLane(in: state, at: now) else {
             return free
         }
@@ -63,7 +63,7 @@ extension QueueManager {
 
     /// The lane that all fresh mail goes into, where the first open way takes all destinations together.
     func commonLane(in state: State, at now: Timestamp) -> ReadyQueue<Work>.Lane? {
-        let open = self.providers.first { state.board.earliestUse(of: [$0.name], at: now) == nil }
+        let open = self.providers.first { state.board.earliestUse(of: $0.name, at: now) == nil }
         guard let open, open.grouping == .together else {
             return nil
         }

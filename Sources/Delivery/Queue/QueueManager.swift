@@ -182,9 +182,7 @@ extension QueueManager {
     package func plan(_ message: QueuedMessage, _ recipients: [Recipient]) -> FreshPlan {
         let now = self.clock.wallTime
         return self.state.withLock { state in
-            guard !state.isStopping,
-                state.ready.waitingCount + state.ready.runningCount < self.configuration.capacity
-            else {
+            guard !state.isStopping, self.freeCount(in: state) > 0 else {
                 return FreshPlan(works: [], dueAt: now)
             }
             let (works, rest) = self.assignWhatFits(message, recipients, isBegun: true, at: now, &state)

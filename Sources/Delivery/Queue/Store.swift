@@ -55,13 +55,6 @@ package protocol Store: Sendable {
     func save(_ state: BreakerState?, for key: BreakerKey) async throws(StoreFailure)
 }
 
-extension Store {
-    /// Leases what is due, for whatever domain.
-    package func leaseDue(at now: Timestamp, limit: Int) async throws(StoreFailure) -> [LeasedMessage] {
-        try await self.leaseDue(at: now, limit: limit) { _ in nil }.messages
-    }
-}
-
 /// What was leased together.
 package struct LeasedBatch: Sendable {
     package var messages: [LeasedMessage]

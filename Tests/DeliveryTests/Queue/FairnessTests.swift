@@ -30,9 +30,7 @@ struct FairnessTests {
         let direct = StallingProvider("direct")
         let manager = self.fixture.manager([direct], configuration: .init(concurrency: 20, capacity: 400))
         for number in 1...1_000 {
-            let message = QueuedMessage.sample(Int64(number), arrivedAt: self.fixture.clock.wallTime)
-            let recipient = Recipient(number: 0, forwardPath: .sample("u@silent.test"))
-            self.fixture.store.insert(message, [recipient], dueAt: message.arrivedAt)
+            self.fixture.insertDue(Int64(number), to: ["u@silent.test"])
         }
         try await self.fixture.running(manager) {
             await direct.waitUntilStalled(5)
@@ -54,14 +52,13 @@ struct FairnessTests {
         )
         let due = self.fixture.clock.wallTime
         for number in 1...3_000 {
-            let recipient = Recipient(number: 0, forwardPath: .sample("u@silent.test"))
-            self.fixture.store.insert(QueuedMessage.sample(Int64(number), arrivedAt: due), [recipient], dueAt: due)
+            self.fixture.insertDue(Int64(number), to: ["u@silent.test"])
         }
-        let last = QueuedMessage.sample(3_001, arrivedAt: due)
-        self.fixture.store.insert(last, [Recipient(number: 0, forwardPath: .sample("a@other.test"))], dueAt: due)
+        let last = QueueID(number: 3_001)
+        self.fixture.insertDue(last.number, to: ["a@other.test"])
         try await self.fixture.running(manager) {
-            await self.fixture.store.wait { $0.contains { $0.start.messageID == last.id } }
-            #expect(self.fixture.states(last.id) == [.delivered(provider: "direct")])
+            await self.fixture.store.wait { $0.contains { $0.start.messageID == last } }
+            #expect(self.fixture.states(last) == [.delivered(provider: "direct")])
             let states = (1...3_000).flatMap { self.fixture.states(QueueID(number: Int64($0))) }
             let later = states.compactMap { state -> Timestamp? in
                 if case .waiting(let moment) = state, moment > due { moment } else { nil }
@@ -79,8 +76,7 @@ struct FairnessTests {
         let manager = self.fixture.manager([relay], configuration: .init(concurrency: 20, capacity: 400))
         let due = self.fixture.clock.wallTime
         for number in 1...1_000 {
-            let recipients = [0, 1].map { Recipient(number: $0, forwardPath: .sample("u\($0)@silent\(number).test")) }
-            self.fixture.store.insert(QueuedMessage.sample(Int64(number), arrivedAt: due), recipients, dueAt: due)
+            self.fixture.insertDue(Int64(number), to: ["u0@silent\(number).test", "u1@silent\(number).test"])
         }
         try await self.fixture.running(manager) {
             await relay.waitUntilStalled(20)
@@ -124,9 +120,7 @@ struct FairnessTests {
 
     @Test("what waits for a destination whose breaker opens goes on at once, without an attempt each")
     func breakerFreesTheLane() async throws {
-        let direct = ScriptedProvider("direct", grouping: .byDomain) { _, _ in
-            .failed(.sample(.transient, .destination, .connect, reason: .connectionFailed))
-        }
+        let direct = Self.unreachable("direct")
         let gmail = ScriptedProvider(accepting: "gmail")
         let manager = self.fixture.manager(
             [direct, gmail],
@@ -144,19 +138,15 @@ struct FairnessTests {
 
     @Test("what was put off for want of room goes the next way at once when the breaker of its destination opens")
     func breakerDispersesTheCrowd() async throws {
-        let direct = ScriptedProvider("direct", grouping: .byDomain) { _, _ in
-            .failed(.sample(.transient, .destination, .connect, reason: .connectionFailed))
-        }
+        let direct = Self.unreachable("direct")
         let gmail = ScriptedProvider(accepting: "gmail")
         let manager = self.fixture.manager(
             [direct, gmail],
             configuration: .init(concurrency: 1, pace: .init(start: 1), capacity: 100)
         )
         let began = self.fixture.clock.now
-        let due = self.fixture.clock.wallTime
         for number in 1...300 {
-            let recipient = Recipient(number: 0, forwardPath: .sample("u@dead.test"))
-            self.fixture.store.insert(QueuedMessage.sample(Int64(number), arrivedAt: due), [recipient], dueAt: due)
+            self.fixture.insertDue(Int64(number), to: ["u@dead.test"])
         }
         try await self.fixture.running(manager) {
             try await eventually("all has gone the other way") {
@@ -189,6 +179,15 @@ struct FairnessTests {
             }
             // The first one may have fallen due again by then.
             await self.fixture.store.wait { $0.count >= 2 }
+        }
+    }
+}
+
+extension FairnessTests {
+    /// A way by domain that reaches none.
+    private static func unreachable(_ name: String) -> ScriptedProvider {
+        ScriptedProvider(name, grouping: .byDomain) { _, _ in
+            .failed(.sample(.transient, .destination, .connect, reason: .connectionFailed))
         }
     }
 }

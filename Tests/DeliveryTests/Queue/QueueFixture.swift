@@ -55,6 +55,13 @@ struct QueueFixture {
         return message.id
     }
 
+    /// Puts a message into the store that is due, as another run left it.
+    func insertDue(_ number: Int64, to recipients: [String]) {
+        let message = QueuedMessage.sample(number, arrivedAt: self.clock.wallTime)
+        let recipients = recipients.enumerated().map { Recipient(number: $0, forwardPath: .sample($1)) }
+        self.store.insert(message, recipients, dueAt: message.arrivedAt)
+    }
+
     func states(_ id: QueueID) -> [RecipientUpdate.State] {
         self.store.entries(of: id).map(\.state)
     }
