@@ -64,6 +64,13 @@ package final class AuthenticationLedger: Sendable {
         }
     }
 
+    /// Failures of an address that are remembered.
+    package func failures(of address: IPAddress, now: NIODeadline = .now()) -> Int {
+        self.records.withLock { records in
+            records[address.network].flatMap { $0.forgottenAt > now ? $0.failures : nil } ?? 0
+        }
+    }
+
     private static func delay(after failures: Int) -> TimeAmount {
         guard failures > self.failuresWithoutDelay else {
             return .zero

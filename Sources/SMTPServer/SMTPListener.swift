@@ -74,9 +74,19 @@ package final class SMTPListener: Sendable {
     /// Binds the socket; throws when the address is not to be had.
     package func start() async throws {
         let shared = self.shared
+        let host = shared.configuration.host
+        let isIPv6 = host.contains(":")
         let server = try await ServerBootstrap(group: self.group)
             .serverChannelOption(.backlog, value: 1_024)
             .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+            .serverChannelInitializer { channel in
+                guard isIPv6 else {
+                    return channel.eventLoop.makeSucceededVoidFuture()
+                }
+                // Else "::" takes IPv4 as well (RFC 3493 §5.3), and a listener on "0.0.0.0" finds its port in use.
+                let onlyIPv6 = ChannelOptions.Types.SocketOption(level: .ipv6, name: .ipv6_v6only)
+                return channel.setOption(onlyIPv6, value: 1)
+            }
             // Connections inherit it: what a client does not read takes little of the kernel's memory, either.
             .serverChannelOption(.socketOption(.so_sndbuf), value: Self.sendBuffer)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
@@ -96,10 +106,12 @@ package final class SMTPListener: Sendable {
                         }
                         try channel.pipeline.syncOperations.addHandler(NIOSSLServerHandler(context: context))
                     }
-                    try channel.pipeline.syncOperations.addHandler(ServerSessionHandler(shared: shared))
+                    try channel.pipeline.syncOperations.addHandler(
+                        ServerSessionHandler(shared: shared, eventLoop: channel.eventLoop)
+                    )
                 }
             }
-            .bind(host: self.shared.configuration.host, port: self.shared.configuration.port)
+            .bind(host: host, port: shared.configuration.port)
             .get()
         self.state.withLock { $0.server = server }
     }

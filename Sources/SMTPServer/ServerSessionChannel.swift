@@ -3,13 +3,6 @@ import SMTPProtocol
 
 /// The channel side: replies go out, reads are held back, and the connection ends.
 extension ServerSessionHandler {
-    var eventLoop: any EventLoop {
-        guard let context = self.context else {
-            preconditionFailure("a handler at work is in a pipeline")
-        }
-        return context.eventLoop
-    }
-
     /// Writes what there is.
     ///
     /// A write can tell of writability at once, and so lead back here: what is added then is in the other buffer.

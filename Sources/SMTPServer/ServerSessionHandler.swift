@@ -36,6 +36,8 @@ final class ServerSessionHandler: ChannelDuplexHandler {
     var lastRefusal: Reply?
     var end: SessionEnd?
     var context: ChannelHandlerContext?
+    /// The loop of the channel; stays known when that is gone, since answers to what it asked may still come.
+    let eventLoop: any EventLoop
     var isAdmitted = false
     var isDelaying = false
     /// Other connections have their turn first.
@@ -43,6 +45,8 @@ final class ServerSessionHandler: ChannelDuplexHandler {
     /// When the turn began that others have waited for.
     var turnBegan: NIODeadline?
     var isClosing = false
+    /// The connection is no more.
+    var isGone = false
     var inputClosed = false
     var isReadHeld = false
     var opened = NIODeadline.now()
@@ -54,8 +58,9 @@ final class ServerSessionHandler: ChannelDuplexHandler {
     var charged = 0
     var timer: Scheduled<Void>?
 
-    init(shared: ListenerContext) {
+    init(shared: ListenerContext, eventLoop: any EventLoop) {
         self.shared = shared
+        self.eventLoop = eventLoop
         self.address = .v4(0)
         self.ledgerAddress = .v4(0)
         self.port = 0
@@ -81,6 +86,7 @@ final class ServerSessionHandler: ChannelDuplexHandler {
     func channelInactive(context: ChannelHandlerContext) {
         self.timer?.cancel()
         self.isClosing = true
+        self.isGone = true
         self.input = ByteBuffer()
         self.dropContent()
         self.settle()

@@ -6,7 +6,9 @@ import SMTPProtocol
 extension ServerSessionHandler {
     private var heldOctets: Int {
         let content = self.collector.map { $0.content.readableBytes + $0.pendingOctets } ?? 0
-        return self.input.readableBytes + self.session.envelopeSize + content + self.submitted
+        // Nobody will finish the transaction of a client that has gone.
+        let envelope = self.isGone ? 0 : self.session.envelopeSize
+        return self.input.readableBytes + envelope + content + self.submitted
     }
 
     /// Tells the budget; a client that takes more when there is no more, and more than its share, has to go.

@@ -1,7 +1,9 @@
+import Foundation
 import MailModel
 import NIOCore
 import SMTPProtocol
 import SMTPServer
+import Synchronization
 import TestKit
 import Testing
 
@@ -40,6 +42,75 @@ struct AbuseTests {
             #expect(try await next.reply()?.hasPrefix("250 2.0.0") == true)
             #expect(sink.submissions.count == 1)
         }
+    }
+
+    @Test("a wrong password of a client that has gone is counted, and harms nobody else")
+    func survivesLateFailures() async throws {
+        let bounds = SharedBounds()
+        let authenticator = SlowRefusal()
+        try await withListener(bounds: bounds, auth: .required, authWithoutTLS: true, authenticator: authenticator) {
+            _,
+            port in
+            for number in 1...6 {
+                try await self.guessAndLeave(port) { authenticator.count == number }
+            }
+            try await eventually("all are gone") { bounds.connections.total == 0 }
+            authenticator.answer()
+            try await eventually("the failures are counted") {
+                bounds.guesses.failures(of: .v4(0x7F00_0001)) == 6
+            }
+            let next = try DialogueSocket(port: port)
+            #expect(try await next.reply()?.hasPrefix("220") == true)
+        }
+    }
+
+    /// The reply to EHLO is never read, so that the close resets the connection.
+    private func guessAndLeave(_ port: Int, when isAsked: @Sendable () -> Bool) async throws {
+        let socket = try DialogueSocket(port: port)
+        _ = try await socket.reply()
+        try await socket.send("EHLO x\r\nAUTH PLAIN AGFwcAB3cm9uZw==\r\n")
+        try await eventually("the password is being checked") { isAsked() }
+        withExtendedLifetime(socket) {}
+    }
+
+    @Test("the envelope of a client that goes away in its transaction is given back to the budget")
+    func forgetsEnvelopes() async throws {
+        let bounds = SharedBounds()
+        try await withListener(bounds: bounds) { _, port in
+            try await self.nameMany(port, bounds)
+            try await eventually("the budget is whole") { bounds.memory.used == 0 }
+        }
+    }
+
+    private func nameMany(_ port: Int, _ bounds: SharedBounds) async throws {
+        let socket = try DialogueSocket(port: port)
+        _ = try await socket.reply()
+        let recipients = (0..<500).map { "RCPT TO:<somebody-\($0)@x.test>\r\n" }.joined()
+        try await socket.send("EHLO x\r\nMAIL FROM:<a@x.test>\r\n" + recipients)
+        for _ in 0..<502 {
+            _ = try await socket.reply()
+        }
+        try await eventually("the envelope is counted") { bounds.memory.used > 0 }
+    }
+
+    @Test("all addresses of IPv4 and all of IPv6 can be listened on beside each other", .enabled(if: hasIPv6()))
+    func listensOnBoth() async throws {
+        let four = try makeListener(sink: RecordingSink(), allowed: [], mode: .none, host: "0.0.0.0")
+        try await four.start()
+        let six = try makeListener(
+            sink: RecordingSink(),
+            allowed: [],
+            mode: .none,
+            host: "::",
+            port: try #require(four.port)
+        )
+        do {
+            try await six.start()
+        } catch {
+            Issue.record("\(error)")
+        }
+        await six.shutdown(grace: .zero)
+        await four.shutdown(grace: .zero)
     }
 
     @Test("content goes to the spool early when memory is used up, and is taken")
@@ -118,4 +189,30 @@ struct AbuseTests {
             try await flood
         }
     }
+}
+
+/// Refuses everybody, but only when it is told to answer.
+private final class SlowRefusal: Authenticator {
+    private let waiting = Mutex<[CheckedContinuation<Bool, Never>]>([])
+
+    var count: Int {
+        self.waiting.withLock(\.count)
+    }
+
+    func answer() {
+        let waiting = self.waiting.withLock { $0 }
+        waiting.forEach { $0.resume(returning: false) }
+    }
+
+    @concurrent
+    func authenticate(user: String, password: String, from address: IPAddress) async -> Bool {
+        await withCheckedContinuation { continuation in
+            self.waiting.withLock { $0.append(continuation) }
+        }
+    }
+}
+
+private func hasIPv6() -> Bool {
+    FileManager.default.fileExists(atPath: "/proc/net/if_inet6")
+        && (try? String(contentsOfFile: "/proc/net/if_inet6", encoding: .utf8))?.isEmpty == false
 }

@@ -27,7 +27,10 @@ func makeListener(
     limits: ServerLimits = ServerLimits(),
     bounds: SharedBounds = SharedBounds(),
     auth: SessionPolicy.Authentication = .none,
-    authWithoutTLS: Bool = false
+    authWithoutTLS: Bool = false,
+    authenticator: any Authenticator = OneUser(),
+    host: String = "127.0.0.1",
+    port: Int = 0
 ) throws -> SMTPListener {
     var tls: NIOSSLContext?
     if mode != .none {
@@ -44,8 +47,8 @@ func makeListener(
     return SMTPListener(
         configuration: ListenerConfiguration(
             name: "test",
-            host: "127.0.0.1",
-            port: 0,
+            host: host,
+            port: port,
             tlsMode: mode,
             authPolicy: auth,
             authWithoutTLS: authWithoutTLS,
@@ -57,7 +60,7 @@ func makeListener(
         group: MultiThreadedEventLoopGroup.singleton,
         tls: { context },
         sink: sink,
-        authenticator: OneUser(),
+        authenticator: authenticator,
         clock: { Timestamp(seconds: 1_795_515_423) },
         logger: Logger(label: "test", factory: { _ in SwiftLogNoOpLogHandler() }),
         bounds: bounds
@@ -72,6 +75,7 @@ func withListener(
     bounds: SharedBounds = SharedBounds(),
     auth: SessionPolicy.Authentication = .none,
     authWithoutTLS: Bool = false,
+    authenticator: any Authenticator = OneUser(),
     _ body: (RecordingSink, Int) async throws -> Void
 ) async throws {
     let listener = try makeListener(
@@ -81,7 +85,8 @@ func withListener(
         limits: limits,
         bounds: bounds,
         auth: auth,
-        authWithoutTLS: authWithoutTLS
+        authWithoutTLS: authWithoutTLS,
+        authenticator: authenticator
     )
     try await listener.start()
     do {
@@ -93,7 +98,7 @@ func withListener(
     await listener.shutdown(grace: .zero)
 }
 
-private struct OneUser: Authenticator {
+struct OneUser: Authenticator {
     @concurrent
     func authenticate(user: String, password: String, from address: IPAddress) async -> Bool {
         user == "app" && password == "secret"

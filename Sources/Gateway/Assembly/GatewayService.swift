@@ -203,6 +203,11 @@ package final class GatewayService: Sendable {
         for listener in self.listeners {
             do {
                 try await listener.start()
+            } catch let error as IOError where error.errnoCode == EAFNOSUPPORT && self.canDoWithout(listener) {
+                self.logger.warning(
+                    "this system has no IPv6, and the listener goes without it",
+                    metadata: ["listener": "\(listener.configuration.name)"]
+                )
             } catch {
                 let settings = listener.configuration
                 let why = (error as? IOError).map { String(cString: strerror($0.errnoCode)) } ?? "\(error)"
@@ -211,6 +216,13 @@ package final class GatewayService: Sendable {
                 )
             }
         }
+    }
+
+    /// Whether a listener stands for all of IPv6, beside one of the same name for IPv4.
+    private func canDoWithout(_ listener: SMTPListener) -> Bool {
+        let settings = listener.configuration
+        return settings.host == "::"
+            && self.listeners.contains { $0.configuration.name == settings.name && $0.configuration.host != "::" }
     }
 
     private func release() async {

@@ -39,8 +39,13 @@ struct SubmissionIntake: SubmissionSink {
             let text = "mail loop: the message has passed \(prepared.receivedCount) hosts already"
             return .refused(Reply(554, EnhancedStatusCode(5, 4, 6), text))
         }
+        // A line that is no field ends the header section early: it and what follows are the beginning of the body.
+        var whole = prepared.bytes
+        var body = header
+        body.moveReaderIndex(forwardBy: prepared.replacedLength)
+        whole.writeBuffer(&body)
         return .prepared(
-            prepared.bytes,
+            whole,
             messageID: prepared.messageID,
             subject: prepared.subject,
             isTLSOptional: prepared.isTLSOptional

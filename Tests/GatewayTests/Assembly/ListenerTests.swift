@@ -43,6 +43,28 @@ struct ListenerTests {
         }
     }
 
+    @Test(
+        "what follows a line that is no field is the beginning of the body, and nothing of it is lost",
+        arguments: [
+            "no header at all, code 123456\r\n",
+            "Hello, first paragraph.\r\n\r\nsecond paragraph\r\n",
+            "Subject: one\r\nThis line is no field\r\nX-Last: field\r\n\r\nbody one\r\n",
+            "From x@y Mon Jan 1\r\nSubject: mbox\r\n\r\nbody four\r\n",
+            "not a field\r\n\r\n" + String(repeating: String(repeating: "x", count: 998) + "\r\n", count: 600),
+        ]
+    )
+    func keepsStrayLines(text: String) async throws {
+        try await FakeExchanger.run { exchanger in
+            let folder = try GatewayFolder()
+            try await folder.run(self.chain(exchanger)) { gateway in
+                _ = try await gateway.wait(for: try await gateway.accept(Array(text.utf8)), .delivered)
+                let content = try #require(exchanger.record.messages.first?.content)
+                let body = text.hasPrefix("Subject: one\r\n") ? text.dropFirst("Subject: one\r\n".count) : text[...]
+                #expect(content.hasSuffix("\r\n\r\n" + body))
+            }
+        }
+    }
+
     @Test("who is in no allowed network is refused, and nothing is kept")
     func refusesStrangers() async throws {
         try await FakeExchanger.run { exchanger in
