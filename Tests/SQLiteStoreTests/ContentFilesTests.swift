@@ -69,6 +69,38 @@ struct ContentFilesTests {
         await store.close()
     }
 
+    @Test("that lie in a damaged page hold their message, and stop no other")
+    func damaged() async throws {
+        let store = try self.fixture.open()
+        let octets = [UInt8](repeating: 0x71, count: 100_000)
+        var long = SampleQueue.new(1)
+        long.message = SampleQueue.message(
+            1,
+            content: MessageContent(size: octets.count, isEightBit: false, storage: .memory(ByteBuffer(bytes: octets)))
+        )
+        try await store.enqueue(long)
+        try await store.enqueue(SampleQueue.new(2))
+        await store.close()
+        let next = try self.fixture.open()
+        try self.damageContentPage()
+        #expect(try await next.leaseDue(at: self.now, limit: 9).map(\.message.id) == [SampleQueue.id(2)])
+        let recipient = try #require(try await next.message(SampleQueue.id(1))?.recipients.first)
+        #expect(recipient.state == .held)
+        #expect(recipient.lastFailure == "the content is damaged in the store: see `hikyaku store check`")
+        await next.close()
+    }
+
+    /// Writes zeros over the third page that holds nothing but content.
+    private func damageContentPage() throws {
+        let file = try #require(FileHandle(forUpdatingAtPath: self.fixture.database))
+        let pages = try #require(try file.readToEnd())
+        let content = stride(from: 0, to: pages.count, by: 4_096)
+            .filter { pages[$0..<($0 + 4_096)].count { $0 == 0x71 } > 4_000 }
+        try file.seek(toOffset: UInt64(try #require(content.dropFirst(2).first)))
+        try file.write(contentsOf: Data(count: 4_096))
+        try file.close()
+    }
+
     @Test("must be the file that was made for their message")
     func foreign() async throws {
         let store = try self.fixture.open()

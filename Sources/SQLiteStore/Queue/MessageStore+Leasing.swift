@@ -1,4 +1,5 @@
 package import Delivery
+import GRDB
 import Logging
 package import MailModel
 
@@ -25,16 +26,16 @@ extension MessageStore {
 
     /// Reads the messages of leases on a reader, so that the writer is not kept from committing.
     ///
-    /// A message without content is no reason to stop: its recipients are held and the operator is told.
+    /// A message that is missing or damaged is no reason to stop: its recipients are held and the operator is told.
     private func load(_ leases: [Lease]) async throws(StoreFailure) -> [LeasedMessage] {
         guard !leases.isEmpty else {
             return []
         }
         let directory = self.directory
-        let messages: [QueuedMessage?]
+        let messages: [Stored]
         do {
             messages = try await self.readers.read { connection in
-                try leases.map { try connection.queuedMessage($0.id, in: directory) }
+                try leases.map { try Stored(reading: $0.id, connection, in: directory) }
             }
         } catch {
             await self.giveBack(leases)
@@ -42,10 +43,13 @@ extension MessageStore {
         }
         var loaded: [LeasedMessage] = []
         for (lease, message) in zip(leases, messages) {
-            if let message {
+            switch message {
+            case .whole(let message):
                 loaded.append(.init(message: message, recipients: lease.recipients, interrupted: lease.interrupted))
-            } else {
-                await self.quarantine(lease)
+            case .missing:
+                await self.quarantine(lease, because: "the content is missing from the store")
+            case .damaged:
+                await self.quarantine(lease, because: "the content is damaged in the store: see `hikyaku store check`")
             }
         }
         return loaded
@@ -66,8 +70,8 @@ extension MessageStore {
         }
     }
 
-    private func quarantine(_ lease: Lease) async {
-        self.logger.error("message without content is held", metadata: ["id": "\(lease.id)"])
+    private func quarantine(_ lease: Lease, because reason: String) async {
+        self.logger.error("message without content is held", metadata: ["id": "\(lease.id)", "why": "\(reason)"])
         do {
             try await self.write { connection in
                 for recipient in lease.recipients {
@@ -77,14 +81,29 @@ extension MessageStore {
                         WHERE message = ? AND number = ? AND state <= 1
                         """,
                         [
-                            "the content is missing from the store", .integer(lease.id.number),
-                            SQLValue(recipient.number),
+                            SQLValue(reason), .integer(lease.id.number), SQLValue(recipient.number),
                         ]
                     )
                 }
             }
         } catch {
             self.logger.error("cannot hold it", metadata: ["id": "\(lease.id)", "error": "\(error)"])
+        }
+    }
+}
+
+/// What the store has of a message that was leased.
+private enum Stored: Sendable {
+    case whole(QueuedMessage)
+    case missing
+    /// SQLite finds that a page of it is not what it was.
+    case damaged
+
+    init(reading id: QueueID, _ connection: Connection, in directory: StoreDirectory) throws {
+        do {
+            self = try connection.queuedMessage(id, in: directory).map(Stored.whole) ?? .missing
+        } catch let error as DatabaseError where error.resultCode == .SQLITE_CORRUPT {
+            self = .damaged
         }
     }
 }
