@@ -6,6 +6,9 @@ import SMTPProtocol
 
 /// One attempt at one domain: its exchangers in order, and the addresses of each, until one takes the message.
 struct DomainDelivery {
+    /// Exchangers that are looked at in one attempt; a zone may list hundreds.
+    private static let hostLimit = 10
+
     let domain: MailDomain
     let message: QueuedMessage
     let recipients: [Recipient]
@@ -87,8 +90,7 @@ struct DomainDelivery {
 
     /// Tries hosts until one has given its word on the recipients, or addresses or time are spent.
     private mutating func deliver(to hosts: [String], known: IPAddress?) async {
-        // A zone may list hundreds: looking up each of them would be as endless as connecting to each.
-        for (index, host) in hosts.prefix(10).enumerated() {
+        for (index, host) in hosts.prefix(Self.hostLimit).enumerated() {
             guard self.addressesLeft > 0, ContinuousClock.now < self.deadline else {
                 break
             }
@@ -99,7 +101,7 @@ struct DomainDelivery {
             } else {
                 (usable, resolution) = await self.addresses(of: host)
             }
-            let isLastHost = index == min(hosts.count, 10) - 1
+            let isLastHost = index == min(hosts.count, Self.hostLimit) - 1
             let reachable = self.reachable(usable, of: host, limit: isLastHost ? self.addressesLeft : 2)
             let isLast = isLastHost || reachable.count >= self.addressesLeft
             guard let first = reachable.first, let plan = await self.plan(for: host, resolution, first: first) else {
@@ -109,7 +111,9 @@ struct DomainDelivery {
                 return
             }
         }
-        self.fail(self.verdict ?? FailureTable.noAddress(self.domain.text))
+        let wasAllSeen = hosts.count <= Self.hostLimit && ContinuousClock.now < self.deadline
+        let unseen = wasAllSeen ? FailureTable.noAddress : FailureTable.notAllSeen
+        self.fail(self.verdict ?? unseen(self.domain.text))
     }
 
     /// Tries the addresses of one host; true when the recipients have their outcomes.

@@ -52,10 +52,23 @@ enum FailureTable {
         )
     }
 
+    /// Time or patience ended before every exchanger was looked at, which says nothing about the domain.
+    static func notAllSeen(_ domain: String) -> Failure {
+        Failure(
+            .transient,
+            .destination,
+            .resolve,
+            status: .init(4, 4, 4),
+            text: "no mail exchanger of \(domain) was reached before the time was over, and not all were looked at",
+            reason: .timeout
+        )
+    }
+
+    /// Another way may see another address: filters and split views of the DNS answer with such ones.
     static func prohibited(_ host: String, _ address: IPAddress) -> Failure {
         Failure(
             .permanent,
-            .destination,
+            .capability,
             .resolve,
             status: .init(5, 4, 4),
             text: "\(host) has the address \(address), to which mail must not go",

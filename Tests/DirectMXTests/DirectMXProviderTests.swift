@@ -56,6 +56,7 @@ struct DirectMXProviderTests {
         var exchangers: Lookup<MailExchanger>?
         var hosts: [String: Lookup<IPAddress>] = [:]
         var persistence: Failure.Persistence
+        var scope = Failure.Scope.destination
         var reason: Failure.Reason
         var status: String
     }
@@ -100,8 +101,20 @@ struct DirectMXProviderTests {
                 exchangers: .exchangers("mx1.example.com"),
                 hosts: ["mx1.example.com": .hosts("10.0.0.1", "::ffff:192.168.0.1", "64:ff9b::a00:1")],
                 persistence: .permanent,
+                scope: .capability,
                 reason: .prohibitedAddress,
                 status: "5.4.4"
+            ),
+            Zone(
+                testDescription: "more exchangers than are looked at, the first ones without address",
+                exchangers: .records(
+                    (1...11).map { MailExchanger(preference: $0, host: "mx\($0).example.com") },
+                    timeToLive: .seconds(300)
+                ),
+                hosts: ["mx11.example.com": .hosts("127.0.0.1")],
+                persistence: .transient,
+                reason: .timeout,
+                status: "4.4.4"
             ),
             Zone(
                 testDescription: "MX to ourselves",
@@ -138,7 +151,7 @@ struct DirectMXProviderTests {
         #expect(failure?.persistence == zone.persistence)
         #expect(failure?.reason == zone.reason)
         #expect(failure?.status.description == zone.status)
-        #expect(failure?.scope == .destination)
+        #expect(failure?.scope == zone.scope)
         #expect(!report.evidence.resolution.isEmpty)
     }
 
