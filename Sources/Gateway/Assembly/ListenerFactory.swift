@@ -71,7 +71,7 @@ struct ListenerFactory {
             }
             hashes[name] = hash
         }
-        return try PasswordAuthenticator(users: hashes, pool: self.pool)
+        return try PasswordAuthenticator(users: hashes)
     }
 
     private func limits(connections: Int) -> ServerLimits {

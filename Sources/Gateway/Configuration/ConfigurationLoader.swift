@@ -272,6 +272,15 @@ package struct ConfigurationLoader {
                 }
             }
         }
+        let isUseless = { (listener: ListenerSettings) in
+            listener.auth == .required && listener.tls == .none && !listener.authWithoutTLS
+        }
+        for listener in configuration.listeners where isUseless(listener) {
+            let message =
+                "listeners.\(listener.name) requires AUTH, which is offered inside TLS only: set tls: starttls, or "
+                + "auth-without-tls: true in a network that you trust"
+            self.tree.report(at: self.root.child("listeners"), message)
+        }
         let needsUsers = configuration.listeners.first { $0.auth == .required }
         if let needsUsers, configuration.users.isEmpty {
             let message =

@@ -1,6 +1,7 @@
 import Crypto
 package import MailModel
-package import NIOPosix
+import NIOCore
+import NIOPosix
 import SMTPServer
 import Synchronization
 
@@ -16,16 +17,20 @@ package final class PasswordAuthenticator: Authenticator {
     /// Keys the memory of successes; new for each process, so that nothing in memory is a hash of a password alone.
     private let key = SymmetricKey(size: .bits256)
     private let known = Mutex<[Data32: ContinuousClock.Instant]>([:])
-    private let pool: NIOThreadPool
+    /// Guesses wait for each other here, and never for the threads that write large mail to disk.
+    private static let pool: NIOThreadPool = {
+        let pool = NIOThreadPool(numberOfThreads: max(1, System.coreCount / 2))
+        pool.start()
+        return pool
+    }()
 
     private struct Data32: Hashable {
         var bytes: [UInt8]
     }
 
-    package init(users: [String: PasswordHash], pool: NIOThreadPool) throws {
+    package init(users: [String: PasswordHash]) throws {
         self.hashes = users
         self.decoy = try PasswordHash(of: "nobody")
-        self.pool = pool
     }
 
     @concurrent
@@ -37,8 +42,8 @@ package final class PasswordAuthenticator: Authenticator {
         }
         let hash = self.hashes[user]
         let candidate = hash ?? self.decoy
-        // The pool refuses work only while the process ends.
-        let matches = (try? await self.pool.runIfActive { candidate.matches(password) }) ?? false
+        // The pool lasts as long as the process and refuses nothing.
+        let matches = (try? await Self.pool.runIfActive { candidate.matches(password) }) ?? false
         guard matches, hash != nil else {
             return false
         }

@@ -59,9 +59,9 @@ extension ServerSession {
 
     private mutating func countCommand(_ command: Command) -> SessionAction? {
         switch command {
-        case .mail, .recipient, .data, .chunk, .quit:
+        case .recipient, .data, .chunk, .quit:
             return nil
-        case .hello, .reset, .noop, .verify, .help, .startTLS, .authenticate, .unimplemented, .hypertext:
+        case .mail, .hello, .reset, .noop, .verify, .help, .startTLS, .authenticate, .unimplemented, .hypertext:
             self.counters.commandsWithoutMail += 1
             let isTooMany = self.counters.commandsWithoutMail > self.policy.limits.commandsWithoutMail
             return isTooMany ? self.close(.tooManyCommands, .tooManyCommands) : nil

@@ -115,8 +115,14 @@ struct ConfigurationMistakesTests {
             "hikyaku.yaml:1: listeners.smtp.key-file: certificate-file and key-file go together"
         ),
         Mistake(
+            "AUTH that is never offered",
+            "users:\n  a: $scrypt$ln=15,r=8,p=1$r2MYaB8AenL9UWVb7+wnug==$YDgebzzl4dLOlxjisi5CN2Dx/87vGR2ulDnCfvC5Ifg=\nlisteners:\n  smtp: { auth: required }",
+            "hikyaku.yaml:4: listeners.smtp requires AUTH, which is offered inside TLS only: set tls: starttls, or "
+                + "auth-without-tls: true in a network that you trust"
+        ),
+        Mistake(
             "AUTH without users",
-            "listeners:\n  smtp: { auth: required }",
+            "listeners:\n  smtp: { auth: required, tls: starttls }",
             "hikyaku.yaml:2: listeners.smtp requires AUTH, but there are no users: make one with "
                 + "`hikyaku hash-password` and put it under users"
         ),

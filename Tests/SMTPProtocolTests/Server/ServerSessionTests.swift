@@ -51,6 +51,19 @@ struct ServerSessionTests {
         }
     }
 
+    @Test(
+        "commands without mail come to an end, whatever they are",
+        arguments: ["NOOP", "MAIL FROM:<a@x.test> SIZE=99999999999"]
+    )
+    func endsChatter(_ command: String) {
+        var policy = Self.policy()
+        policy.limits.commandsWithoutMail = 5
+        var peer = SessionPeer(ServerSession(policy: policy))
+        peer.send(Array(("EHLO x\r\n" + String(repeating: command + "\r\n", count: 9)).utf8))
+        let replies = Self.lines(of: &peer)
+        #expect(replies.last == "421 4.7.0 too many commands without mail; closing")
+    }
+
     @Test("random octets never trap", arguments: UInt64(1)...50)
     func survivesGarbage(_ seed: UInt64) {
         var state = seed
