@@ -12,6 +12,7 @@ let house: [SwiftSetting] = [
 
 let buffer: Target.Dependency = .product(name: "NIOCore", package: "swift-nio")
 let posix: Target.Dependency = .product(name: "NIOPosix", package: "swift-nio")
+let embedded: Target.Dependency = .product(name: "NIOEmbedded", package: "swift-nio")
 let tls: Target.Dependency = .product(name: "NIOSSL", package: "swift-nio-ssl")
 let tlsEvents: Target.Dependency = .product(name: "NIOTLS", package: "swift-nio")
 let logging: Target.Dependency = .product(name: "Logging", package: "swift-log")
@@ -189,8 +190,9 @@ let package = Package(
         .testTarget(
             name: "SMTPClientTests",
             dependencies: [
-                "SMTPClient", "SMTPProtocol", "DNSProtocol", "Delivery", "MailModel", "TestKit", buffer, posix, tls,
-                logging,
+                "SMTPClient", "SMTPProtocol", "DNSProtocol", "Delivery", "MailModel", "TestKit", buffer, embedded,
+                posix,
+                tls, logging,
             ],
             swiftSettings: house
         ),

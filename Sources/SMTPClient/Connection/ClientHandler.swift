@@ -28,7 +28,8 @@ final class ClientHandler: ChannelInboundHandler {
     private let contexts: TLSContexts
     private let verdict: CertificateVerdict
     private var parser = ReplyParser()
-    private var received = ByteBuffer()
+    /// What was read and is no whole reply yet.
+    private(set) var received = ByteBuffer()
     private var context: ChannelHandlerContext?
     private var waiter: CheckedContinuation<Event, Never>?
     private var event: Event?
@@ -145,6 +146,10 @@ final class ClientHandler: ChannelInboundHandler {
     }
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
+        // TLS takes seconds to say goodbye and hands up whatever comes meanwhile; nobody reads that any more.
+        guard self.context != nil else {
+            return
+        }
         var bytes = self.unwrapInboundIn(data)
         if self.received.readableBytes == 0 {
             self.received = bytes
@@ -319,6 +324,7 @@ final class ClientHandler: ChannelInboundHandler {
         self.timer?.cancel()
         self.timer = nil
         self.waitEnds = .distantFuture
+        self.received = ByteBuffer()
         let context = self.context
         self.context = nil
         context?.close(promise: nil)
