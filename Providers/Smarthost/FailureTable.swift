@@ -170,6 +170,10 @@ enum FailureTable {
         if reply.code == 454, text.contains("too many login") {
             return Verdict(.transient, .provider, .rateLimited, .seconds(600))
         }
+        // Where a limit or an account is that of a mailbox, one recipient must not close the way for all.
+        guard !self.speaksOfMailbox(reply, text, at: stage) else {
+            return nil
+        }
         if reply.isTransientFailure, self.isRate(text) {
             return Verdict(.transient, .provider, .rateLimited)
         }
@@ -184,9 +188,7 @@ enum FailureTable {
         guard reply.isPermanentFailure else {
             return nil
         }
-        if ["account suspended", "account is suspended", "account disabled", "account is disabled"]
-            .contains(where: { text.contains($0) })
-        {
+        if self.isSuspension(reply, text, at: stage) {
             return Verdict(.permanent, .provider, .accountSuspended)
         }
         if Self.relayWords.contains(where: { text.contains($0) }) {
@@ -199,6 +201,39 @@ enum FailureTable {
             return Verdict(.permanent, .sender, .senderNotVerified)
         }
         return nil
+    }
+
+    /// Whether a refusal of a recipient, or of a message for one, is about the mailbox (RFC 3463 X.1.z, X.2.z).
+    ///
+    /// A relay that hosts mailboxes, or asks those who do, says of them what others say of our account.
+    private static func speaksOfMailbox(_ reply: Reply, _ text: String, at stage: ClientStage) -> Bool {
+        switch stage {
+        case .connect, .tls, .greeting, .ehlo, .auth, .mail: return false
+        case .rcpt, .data, .commit: break
+        }
+        // Gmail: 450 4.2.1 Peak SMTP relay limit exceeded.
+        if text.contains("relay limit") || text.contains("sending limit") {
+            return false
+        }
+        switch reply.enhanced?.subject {
+        // X.1.0, X.1.7 and X.1.8 are said of the sender, too.
+        case 1: return ![0, 7, 8].contains(reply.enhanced?.detail)
+        case 2: return true
+        case nil: return stage == .rcpt && text.contains("mailbox")
+        default: return false
+        }
+    }
+
+    /// Whether our account is closed; at RCPT most who say so mean the recipient's.
+    private static func isSuspension(_ reply: Reply, _ text: String, at stage: ClientStage) -> Bool {
+        guard
+            ["account suspended", "account is suspended", "account disabled", "account is disabled"]
+                .contains(where: { text.contains($0) })
+        else {
+            return false
+        }
+        return stage != .rcpt
+            || reply.enhanced?.subject == 7 && !text.contains("@") && !text.contains("recipient")
     }
 
     private static let relayWords = [
