@@ -200,7 +200,7 @@ enum FailureTable {
         case .rcpt where reply.code == 421:
             return row(.transient, .destination, .serviceUnavailable)
         case .rcpt:
-            return reply.isPermanentFailure
+            return reply.isPermanentFailure && !reply.isTooManyRecipients
                 ? row(.permanent, .recipient, .recipientRefused) : row(.transient, .recipient, .recipientDeferred)
         case .data, .commit:
             guard reply.isPermanentFailure else {

@@ -143,7 +143,7 @@ enum FailureTable {
             return isPermanent
                 ? Verdict(.permanent, .sender, .senderNotVerified) : Verdict(.transient, .provider, .serviceUnavailable)
         case .rcpt:
-            return isPermanent
+            return isPermanent && !reply.isTooManyRecipients
                 ? Verdict(.permanent, .recipient, .recipientRefused)
                 : Verdict(.transient, .recipient, .recipientDeferred)
         case .data, .commit, .connect, .tls, .greeting, .ehlo, .auth:

@@ -1,4 +1,4 @@
-import MailModel
+package import MailModel
 import SMTPProtocol
 
 /// Deals the recipients of a message to transactions that are no larger than the server allows.
@@ -30,13 +30,15 @@ struct RecipientSplit {
         return group
     }
 
-    /// Takes the results; those who were one too many (452 4.5.3) come again, as long as each round accepts somebody.
+    /// Takes the results; those who were one too many (452 or 552) come again, as long as each round accepts somebody.
     mutating func receive(_ results: [RecipientResult], of indices: [Int]) {
         let accepted = results.count { $0.isAccepted }
         var again: [Int] = []
+        var seen = 0
         for (index, result) in zip(indices, results) {
             self.results[index] = result
-            if accepted > 0, result.isTooMany {
+            seen += result.isAccepted ? 1 : 0
+            if accepted > 0, result.isTooMany(after: seen) {
                 again.append(index)
             }
         }
@@ -52,14 +54,23 @@ extension RecipientResult {
         if case .accepted = self { true } else { false }
     }
 
-    /// RFC 5321 §4.5.3.1.10: 452, or 552 of old servers, with 4.5.3 or without an enhanced code.
-    fileprivate var isTooMany: Bool {
+    /// Whether a recipient was refused for those before it; without an enhanced code only when some were taken.
+    fileprivate func isTooMany(after accepted: Int) -> Bool {
         guard case .failed(let failure) = self, failure.stage == .rcpt, let reply = failure.reply else {
             return false
         }
-        if let status = reply.enhanced {
-            return reply.code == 452 && status.subject == 5 && status.detail == 3
+        return reply.isTooManyRecipients && (accepted > 0 || reply.enhanced != nil)
+    }
+}
+
+extension Reply {
+    /// A refusal at RCPT that says, for all one can tell, that the transaction has too many recipients.
+    ///
+    /// It says nothing of the recipient, who must not get a bounce for it: RFC 5321 §4.5.3.1.10 wants 552 taken for 452.
+    package var isTooManyRecipients: Bool {
+        guard let status = self.enhanced else {
+            return self.code == 452 || self.code == 552
         }
-        return reply.code == 452
+        return [452, 550, 552].contains(self.code) && status.subject == 5 && status.detail == 3
     }
 }

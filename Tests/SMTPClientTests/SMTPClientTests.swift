@@ -194,10 +194,17 @@ struct SMTPClientTests {
         }
     }
 
-    @Test("recipients over the limit of a transaction go in the next one, those told 452 4.5.3 too")
-    func splits() async throws {
+    @Test(
+        "recipients over the limit of a transaction go in the next one, those told 452 or 552 too (RFC 5321 §4.5.3.1.10)",
+        arguments: [
+            "452 4.5.3 too many recipients", "452 too many recipients", "552 too many recipients", "552 5.5.3 too many",
+            "550 5.5.3 too many",
+        ]
+    )
+    func splits(_ reply: String) async throws {
         var script = FakeExchangerScript()
         script.maximumRecipients = 2
+        script.tooManyRecipients = reply
         try await FakeExchanger.run(script) { exchanger in
             var hop = self.fixture.hop(to: exchanger)
             hop.limits.recipientsPerTransaction = 3

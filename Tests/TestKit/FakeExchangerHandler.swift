@@ -76,7 +76,7 @@ final class FakeExchangerHandler: ChannelInboundHandler {
             let address = line.split(separator: "<").last?.split(separator: ">").first.map(String.init) ?? ""
             let reply = script.recipients[address] ?? "250 2.1.5 ok"
             if self.recipients.count >= script.maximumRecipients {
-                self.answer(.rcpt, "452 4.5.3 too many recipients", context: context)
+                self.answer(.rcpt, script.tooManyRecipients, context: context)
             } else {
                 let said = self.answer(.rcpt, reply, context: context)
                 self.recipients += said.hasPrefix("250") ? [line] : []

@@ -47,8 +47,9 @@ package struct FakeExchangerScript: Sendable {
     package var always: [Stage: Fault] = [:]
     /// Replies to RCPT by address.
     package var recipients: [String: String] = [:]
-    /// Recipients that are taken in a transaction; more get 452 4.5.3.
+    /// Recipients that are taken in a transaction; more get `tooManyRecipients`.
     package var maximumRecipients = Int.max
+    package var tooManyRecipients = "452 4.5.3 too many recipients"
     package var acceptance = "250 2.0.0 queued as FAKE1"
     /// Closes the connection after each message.
     package var closesAfterMessage = false
