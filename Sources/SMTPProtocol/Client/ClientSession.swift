@@ -82,6 +82,8 @@ package struct ClientSession: Sendable {
     private var state = State.greeting
     private var needsReset = false
     private var isSpent = false
+    /// Kept as long as the connection: a peer that is out of step may quote them at any time.
+    private var secrets: SentSecrets?
 
     package init(_ configuration: Configuration) {
         self.configuration = configuration
@@ -111,7 +113,9 @@ package struct ClientSession: Sendable {
         if case .transaction(let transaction) = self.state { transaction.hasBeenAnswered } else { false }
     }
 
-    package mutating func receive(_ reply: Reply) -> Action {
+    package mutating func receive(_ heard: Reply) -> Action {
+        // A challenge is answered as it came; it ends in no record.
+        let reply = heard.code == 334 ? heard : self.secrets?.hidden(in: heard) ?? heard
         switch self.state {
         case .greeting:
             return self.receiveGreeting(reply)
@@ -259,7 +263,8 @@ package struct ClientSession: Sendable {
         }
         let authentication = ClientAuthentication(mechanism: mechanism, login: login)
         self.state = .authenticating(authentication, cancelled: false)
-        return .send([authentication.command])
+        self.secrets = SentSecrets(secret: login.secret)
+        return self.send(secret: authentication.command)
     }
 
     private mutating func receiveAuth(
@@ -274,12 +279,17 @@ package struct ClientSession: Sendable {
             return .ready
         }
         guard reply.code == 334, !cancelled else {
-            return self.fail(.auth, reply)
+            return self.fail(.auth, self.secrets?.hidden(in: reply) ?? reply)
         }
         // RFC 4954 §4: "*" cancels, and a 501 must follow.
         let answer = authentication.respond(to: reply.lines.first ?? "")
         self.state = .authenticating(authentication, cancelled: answer == nil)
-        return .send([answer ?? .authResponse("*")])
+        return self.send(secret: answer ?? .authResponse("*"))
+    }
+
+    private mutating func send(secret command: ClientCommand) -> Action {
+        self.secrets?.note(command)
+        return .send([command])
     }
 
     private mutating func follow(_ step: ClientTransaction.Step, of transaction: ClientTransaction) -> Action {

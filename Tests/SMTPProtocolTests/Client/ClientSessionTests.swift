@@ -135,4 +135,46 @@ struct ClientSessionTests {
             #expect(!session.isReusable)
         }
     }
+
+    @Test(
+        "a reply that quotes what was said in AUTH is kept without it",
+        arguments: [
+            (ClientMechanism.plain, "AHRpbQBtYXJrZWRTZWNyZXQxMjM=", "[hidden]"),
+            (.plain, "AHRPBQBTYXJRZWRTZWNYZXQXMJM=", "[hidden]"),
+            (.plain, "AHRpbQBtYXJrZWRTZWNy", "[hidden]"), (.plain, "tim markedSecret123", "tim [hidden]"),
+            (.login, "bWFya2VkU2VjcmV0MTIz", "[hidden]"),
+            (.xoauth2, "auth=Bearer markedSecret123", "auth=Bearer [hidden]"),
+        ]
+    )
+    func quotedSecret(_ mechanism: ClientMechanism, _ quoted: String, _ kept: String) {
+        let text = "Unrecognized command, authentication required: "
+        for isCancelled in [false, true] {
+            var (session, _) = self.authenticating(by: mechanism)
+            for _ in 0..<((mechanism == .login ? 2 : isCancelled ? 1 : 0) + (isCancelled ? 1 : 0)) {
+                _ = session.receive(Reply(334, nil, ""))
+            }
+            let failure = ClientFailure(.auth, .reply(Reply(500, .init(5, 5, 2), text + kept)))
+            #expect(session.receive(Reply(500, .init(5, 5, 2), text + quoted)) == .fail(failure))
+        }
+    }
+
+    @Test("a later reply on the connection does not bring the password back either")
+    func quotedLater() {
+        var (session, _) = self.authenticating(by: .plain)
+        #expect(session.receive(Reply(235, nil, "welcome")) == .ready)
+        _ = session.begin(self.mail([Self.path]))
+        let failure = ClientFailure(.mail, .reply(Reply(500, nil, "AUTH PLAIN [hidden] what?")))
+        let action = session.receive(Reply(500, nil, "AUTH PLAIN AHRpbQBtYXJrZWRTZWNyZXQxMjM= what?"))
+        #expect(action == .finished([.failed(failure)]))
+        var dumped = ""
+        dump(session, to: &dumped)
+        #expect(!dumped.contains("markedSecret123"))
+    }
+
+    private func authenticating(by mechanism: ClientMechanism) -> (ClientSession, ClientSession.Action) {
+        self.ready(offering: ["AUTH \(mechanism.rawValue)"]) {
+            $0.allowsClearTextLogin = true
+            $0.login = ClientLogin(username: "tim", secret: "markedSecret123", mechanisms: [mechanism]) { $0 + $1 }
+        }
+    }
 }
