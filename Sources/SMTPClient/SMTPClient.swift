@@ -19,7 +19,8 @@ package final class SMTPClient: Sendable {
     /// Tries to hand a message to one host, over a kept connection or a new one.
     ///
     /// Recipients over the limit of one transaction go in further ones on the same connection. `beforeCommit` runs once, when
-    /// the first content is about to go. Always gives a result for each forward-path, by the deadline.
+    /// the first content is about to go. Always gives a result for each forward-path, by the deadline; only content that is
+    /// going out steadily, and the wait for the reply to it, may last longer, unless the task is cancelled.
     package func deliver(
         _ mail: MailTransaction,
         content: MessageContent,

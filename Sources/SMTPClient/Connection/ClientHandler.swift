@@ -35,6 +35,8 @@ final class ClientHandler: ChannelInboundHandler {
     private var event: Event?
     private var isHandshaking: Bool
     private var dotWriteFailed = false
+    /// Of the content that is under way.
+    private var pace: ContentPace?
     private var stageBegan = NIODeadline.now()
     private var attemptEnds: NIODeadline
     private var waitEnds = NIODeadline.distantFuture
@@ -60,8 +62,7 @@ final class ClientHandler: ChannelInboundHandler {
 
     /// Waits for the next event; only one waits at a time.
     func wait(_ continuation: CheckedContinuation<Event, Never>) {
-        if let event = self.event {
-            self.event = nil
+        if let event = self.takeEvent() {
             continuation.resume(returning: event)
         } else if self.context == nil {
             // Closed before anybody waited, such as by a cancellation that came first: nothing will ever happen here.
@@ -73,11 +74,20 @@ final class ClientHandler: ChannelInboundHandler {
         }
     }
 
+    /// What has happened and was told nobody.
+    func takeEvent() -> Event? {
+        defer {
+            self.event = nil
+        }
+        return self.event
+    }
+
     func begin(_ mail: MailTransaction, until deadline: NIODeadline) {
         self.event = nil
         self.timings = []
         self.dotWriteFailed = false
-        self.stageBegan = .now()
+        self.pace = nil
+        self.stageBegan = self.now
         self.attemptEnds = deadline
         self.run(self.session.begin(mail))
     }
@@ -88,6 +98,7 @@ final class ClientHandler: ChannelInboundHandler {
             promise?.fail(ChannelError.ioOnClosedChannel)
             return
         }
+        self.pace = (self.pace ?? ContentPace(began: self.now)).adding(content.readableBytes)
         self.armTimer(at: .data)
         guard isLast else {
             context.writeAndFlush(self.wrapOutboundOut(content), promise: promise)
@@ -119,7 +130,7 @@ final class ClientHandler: ChannelInboundHandler {
     /// Says QUIT when the time is over without another transaction.
     func park(for idle: Duration) {
         self.attemptEnds = .distantFuture
-        self.waitEnds = .now() + .bounded(idle)
+        self.waitEnds = self.now + .bounded(idle)
         self.scheduleTimer()
     }
 
@@ -134,7 +145,7 @@ final class ClientHandler: ChannelInboundHandler {
     }
 
     func channelActive(context: ChannelHandlerContext) {
-        self.stageBegan = .now()
+        self.stageBegan = self.now
         self.armTimer(at: self.isHandshaking ? .tls : .greeting)
         context.fireChannelActive()
     }
@@ -332,14 +343,25 @@ final class ClientHandler: ChannelInboundHandler {
 
     // MARK: - Time
 
+    private var now: NIODeadline {
+        self.context?.eventLoop.now ?? .now()
+    }
+
     private func note(stage: ClientStage) {
-        let now = NIODeadline.now()
+        let now = self.now
         self.timings.add(now - self.stageBegan, at: stage)
         self.stageBegan = now
     }
 
     private func armTimer(at stage: ClientStage) {
-        self.waitEnds = min(.now() + self.hop.timeouts.wait(at: stage), self.attemptEnds)
+        let stageEnds = self.now + self.hop.timeouts.wait(at: stage)
+        self.waitEnds =
+            switch stage {
+            // RFC 1047: who does not wait for this answer sends the message twice, which helps no attempt.
+            case .commit: stageEnds
+            case .data: min(stageEnds, max(self.attemptEnds, self.pace?.deadline ?? self.attemptEnds))
+            case .connect, .tls, .greeting, .ehlo, .auth, .mail, .rcpt: min(stageEnds, self.attemptEnds)
+            }
         self.scheduleTimer()
     }
 
@@ -358,7 +380,7 @@ final class ClientHandler: ChannelInboundHandler {
 
     private func timerFired() {
         self.timer = nil
-        guard self.waitEnds <= .now() else {
+        guard self.waitEnds <= self.now else {
             if self.waitEnds < .distantFuture {
                 self.scheduleTimer()
             }

@@ -1,7 +1,8 @@
 import NIOCore
 import SMTPProtocol
 
-/// How long to wait at each stage of a dialogue; the deadline of the attempt ends it sooner.
+/// How long to wait at each stage of a dialogue; the deadline of the attempt ends it sooner, but for `commit`, and for
+/// content that goes on.
 ///
 /// RFC 5321 §4.5.3.2 says five minutes for most and ten for the final dot. That is for a queue that has one way out; where
 /// another one waits, a minute of silence is enough. All can be set.

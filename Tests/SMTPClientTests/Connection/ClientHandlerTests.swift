@@ -1,3 +1,4 @@
+import Delivery
 import MailModel
 import NIOCore
 import NIOEmbedded
@@ -45,11 +46,91 @@ struct ClientHandlerTests {
             until: .distantFuture
         )
         try self.channel.pipeline.syncOperations.addHandlers(self.dam, self.handler)
-        self.channel.pipeline.fireChannelActive()
+        try self.channel.connect(to: SocketAddress(ipAddress: "127.0.0.1", port: 25)).wait()
     }
 
     private func hear(_ text: String) throws {
         try self.channel.writeInbound(ByteBuffer(string: text))
+    }
+
+    /// Goes as far as the content, in an attempt that has so much time.
+    private func reachContent(within time: TimeAmount) throws {
+        try self.hear("220 mx.example.test\r\n")
+        try self.hear("250 mx.example.test\r\n")
+        let mail = MailTransaction(
+            reversePath: .null,
+            forwardPaths: SampleMail.recipients(["a@example.com"]).map(\.forwardPath),
+            size: 10,
+            isEightBit: false
+        )
+        self.handler.begin(mail, until: self.channel.embeddedEventLoop.now + time)
+        for reply in ["250 ok", "250 ok", "354 go"] {
+            try self.hear(reply + "\r\n")
+        }
+        guard case .sendContent? = self.handler.takeEvent() else {
+            throw Unexpected()
+        }
+    }
+
+    private struct Unexpected: Error {}
+
+    private func send(octets: Int, isLast: Bool) {
+        let content = ByteBuffer(repeating: 0x61, count: octets)
+        self.handler.send(content: content, isLast: isLast, promise: nil)
+    }
+
+    /// What became of the one recipient; nil while that is open.
+    private func result() -> RecipientResult? {
+        if case .finished(let results)? = self.handler.takeEvent() { results.first } else { nil }
+    }
+
+    @Test("the answer to the final dot has the time of its stage, however little the attempt has left (RFC 1047)")
+    func patientCommit() throws {
+        try self.reachContent(within: .seconds(5))
+        self.channel.embeddedEventLoop.advanceTime(by: .seconds(4))
+        self.send(octets: 10, isLast: true)
+        self.channel.embeddedEventLoop.advanceTime(by: .seconds(599))
+        try self.hear("250 queued\r\n")
+        #expect(self.result() == .accepted(Reply(250, nil, "queued")))
+    }
+
+    @Test("the wait for the answer to the final dot has an end, and leaves a doubt")
+    func endOfCommit() throws {
+        try self.reachContent(within: .seconds(5))
+        self.send(octets: 10, isLast: true)
+        self.channel.embeddedEventLoop.advanceTime(by: .seconds(600))
+        #expect(self.result() == .failed(.init(.commit, .timeout, mayHaveBeenAccepted: true)))
+    }
+
+    @Test("a cancellation ends the wait for the answer to the final dot")
+    func cancelledCommit() throws {
+        try self.reachContent(within: .seconds(5))
+        self.send(octets: 10, isLast: true)
+        self.handler.cancel()
+        #expect(self.result()?.failure?.mayHaveBeenAccepted == true)
+    }
+
+    @Test("content that goes on steadily outlasts its attempt, until it stops")
+    func steadyContent() throws {
+        try self.reachContent(within: .seconds(60))
+        for _ in 0..<30 {
+            self.send(octets: 131_072, isLast: false)
+            self.channel.embeddedEventLoop.advanceTime(by: .seconds(20))
+            #expect(self.channel.isActive)
+        }
+        self.channel.embeddedEventLoop.advanceTime(by: .seconds(400))
+        #expect(self.result() == .failed(.init(.data, .timeout)))
+    }
+
+    @Test("content that creeps ends with its attempt")
+    func creepingContent() throws {
+        try self.reachContent(within: .seconds(60))
+        self.send(octets: 131_072, isLast: false)
+        self.channel.embeddedEventLoop.advanceTime(by: .seconds(50))
+        self.send(octets: 1_024, isLast: false)
+        #expect(self.channel.isActive)
+        self.channel.embeddedEventLoop.advanceTime(by: .seconds(10))
+        #expect(self.result() == .failed(.init(.data, .timeout)))
     }
 
     @Test("what comes while the connection is being closed is not kept")
