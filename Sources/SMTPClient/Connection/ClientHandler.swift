@@ -34,7 +34,8 @@ final class ClientHandler: ChannelInboundHandler {
     private var waiter: CheckedContinuation<Event, Never>?
     private var event: Event?
     private var isHandshaking: Bool
-    private var dotWriteFailed = false
+    /// The kernel has the final dot, and with it perhaps the server.
+    private var dotIsWritten = false
     /// Of the content that is under way.
     private var pace: ContentPace?
     private var stageBegan = NIODeadline.now()
@@ -85,7 +86,7 @@ final class ClientHandler: ChannelInboundHandler {
     func begin(_ mail: MailTransaction, until deadline: NIODeadline) {
         self.event = nil
         self.timings = []
-        self.dotWriteFailed = false
+        self.dotIsWritten = false
         self.pace = nil
         self.stageBegan = self.now
         self.attemptEnds = deadline
@@ -108,8 +109,8 @@ final class ClientHandler: ChannelInboundHandler {
         self.note(stage: .data)
         let written = context.eventLoop.makePromise(of: Void.self)
         let bound = NIOLoopBound(self, eventLoop: context.eventLoop)
-        written.futureResult.whenFailure { _ in
-            bound.value.dotWriteFailed = true
+        written.futureResult.whenSuccess { _ in
+            bound.value.dotIsWritten = true
         }
         self.armTimer(at: .commit)
         context.writeAndFlush(self.wrapOutboundOut(content), promise: written)
@@ -304,7 +305,7 @@ final class ClientHandler: ChannelInboundHandler {
     }
 
     private func interrupt(_ cause: ClientFailure.Cause) {
-        let action: ClientSession.Action
+        var action: ClientSession.Action
         if self.isHandshaking {
             // The handshake of implicit TLS comes before anything that the session knows of.
             let cause = if case .lost(let text) = cause { ClientFailure.Cause.tls(text) } else { cause }
@@ -312,14 +313,19 @@ final class ClientHandler: ChannelInboundHandler {
             self.isHandshaking = false
             if case .fail(var failure) = action {
                 failure.stage = .tls
-                self.run(.fail(failure))
-                return
+                action = .fail(failure)
             }
         } else {
-            action = self.session.interrupted(by: cause, dotMayHaveLeft: !self.dotWriteFailed)
+            action = self.session.interrupted(by: cause, dotMayHaveLeft: self.dotIsWritten)
         }
+        self.abort()
         self.run(action)
-        self.close()
+    }
+
+    /// Closes without the goodbye of TLS, during which a final dot that has not left yet still could.
+    private func abort() {
+        let tls = try? self.context?.pipeline.syncOperations.context(handlerType: NIOSSLClientHandler.self)
+        self.close(from: tls ?? self.context)
     }
 
     private func tell(_ event: Event) {
@@ -332,11 +338,14 @@ final class ClientHandler: ChannelInboundHandler {
     }
 
     private func close() {
+        self.close(from: self.context)
+    }
+
+    private func close(from context: ChannelHandlerContext?) {
         self.timer?.cancel()
         self.timer = nil
         self.waitEnds = .distantFuture
         self.received = ByteBuffer()
-        let context = self.context
         self.context = nil
         context?.close(promise: nil)
     }

@@ -1,4 +1,5 @@
 import Delivery
+import Foundation
 import MailModel
 import NIOCore
 import NIOEmbedded
@@ -108,6 +109,23 @@ struct ClientHandlerTests {
         self.send(octets: 10, isLast: true)
         self.handler.cancel()
         #expect(self.result()?.failure?.mayHaveBeenAccepted == true)
+    }
+
+    @Test("a final dot that never left us leaves no doubt, whether time ends or the connection breaks")
+    func dotHeldBack() throws {
+        for isBroken in [false, true] {
+            let test = try Self()
+            try test.reachContent(within: .seconds(5))
+            test.dam.holdsWrites = true
+            test.send(octets: 10, isLast: true)
+            if isBroken {
+                test.channel.pipeline.fireErrorCaught(IOError(errnoCode: ECONNRESET, reason: "read"))
+            } else {
+                test.channel.embeddedEventLoop.advanceTime(by: .seconds(600))
+            }
+            let failure = try #require(test.result()?.failure)
+            #expect(failure.stage == .commit && !failure.mayHaveBeenAccepted)
+        }
     }
 
     @Test("content that goes on steadily outlasts its attempt, until it stops")
