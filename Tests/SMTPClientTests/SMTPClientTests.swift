@@ -55,6 +55,17 @@ struct SMTPClientTests {
         }
     }
 
+    @Test("a kept connection whose idle time is over is no longer counted as one")
+    func forgotten() async throws {
+        try await FakeExchanger.run { exchanger in
+            var hop = self.fixture.hop(to: exchanger)
+            hop.limits.idle = .nanoseconds(1)
+            #expect(await self.fixture.deliver(over: hop).results.areAccepted)
+            let port = exchanger.port
+            try await eventually { !self.fixture.client.hasIdleConnection(to: hop.host, port: port) }
+        }
+    }
+
     @Test("without PIPELINING the same message arrives command by command")
     func stepByStep() async throws {
         var script = FakeExchangerScript()

@@ -42,6 +42,7 @@ final class ClientHandler: ChannelInboundHandler {
     private var attemptEnds: NIODeadline
     private var waitEnds = NIODeadline.distantFuture
     private var timer: Scheduled<Void>?
+    private var whenQuitting: (@Sendable () -> Void)?
     private var timerFires = NIODeadline.distantFuture
 
     init(
@@ -88,6 +89,7 @@ final class ClientHandler: ChannelInboundHandler {
         self.timings = []
         self.dotIsWritten = false
         self.pace = nil
+        self.whenQuitting = nil
         self.stageBegan = self.now
         self.attemptEnds = deadline
         self.run(self.session.begin(mail))
@@ -128,15 +130,19 @@ final class ClientHandler: ChannelInboundHandler {
         self.interrupt(.lost("the attempt was cancelled"))
     }
 
-    /// Says QUIT when the time is over without another transaction.
-    func park(for idle: Duration) {
+    /// Says QUIT when the time is over without another transaction, and tells of it.
+    func park(for idle: Duration, whenQuitting: @escaping @Sendable () -> Void) {
+        self.whenQuitting = whenQuitting
         self.attemptEnds = .distantFuture
         self.waitEnds = self.now + .bounded(idle)
         self.scheduleTimer()
     }
 
     func quit() {
+        let whenQuitting = self.whenQuitting
+        self.whenQuitting = nil
         self.run(self.session.quit())
+        whenQuitting?()
     }
 
     // MARK: - Channel
@@ -277,7 +283,12 @@ final class ClientHandler: ChannelInboundHandler {
             self.interrupt(.unwritable(error.rawValue))
             return
         }
-        self.armTimer(at: self.session.stage)
+        if self.session.isQuitting {
+            self.waitEnds = self.now + .bounded(self.hop.timeouts.quit)
+            self.scheduleTimer()
+        } else {
+            self.armTimer(at: self.session.stage)
+        }
         context.writeAndFlush(self.wrapOutboundOut(buffer), promise: nil)
     }
 
@@ -345,6 +356,7 @@ final class ClientHandler: ChannelInboundHandler {
         self.timer?.cancel()
         self.timer = nil
         self.waitEnds = .distantFuture
+        self.whenQuitting = nil
         self.received = ByteBuffer()
         self.context = nil
         context?.close(promise: nil)
@@ -396,7 +408,7 @@ final class ClientHandler: ChannelInboundHandler {
             return
         }
         if self.session.isReusable {
-            self.run(self.session.quit())
+            self.quit()
         } else {
             self.interrupt(.timeout)
         }

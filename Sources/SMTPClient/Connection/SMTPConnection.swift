@@ -164,9 +164,9 @@ final class SMTPConnection: Sendable {
         }
     }
 
-    /// Keeps the connection open for the next message, for a while.
-    func park(for idle: Duration) {
-        Self.perform(on: self.handler, self.channel.eventLoop) { $0.park(for: idle) }
+    /// Keeps the connection open for the next message, for a while; tells when it is about to end for want of one.
+    func park(for idle: Duration, whenQuitting: @escaping @Sendable () -> Void) {
+        Self.perform(on: self.handler, self.channel.eventLoop) { $0.park(for: idle, whenQuitting: whenQuitting) }
     }
 
     /// Says QUIT and closes.

@@ -19,6 +19,8 @@ package struct StageTimeouts: Hashable, Sendable {
     package var data: Duration = .seconds(120)
     /// The reply to the final dot; a shorter wait makes duplicates (RFC 1047).
     package var commit: Duration = .seconds(600)
+    /// The reply to QUIT, on which nothing depends.
+    package var quit: Duration = .seconds(5)
 
     package init() {}
 

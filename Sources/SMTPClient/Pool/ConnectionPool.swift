@@ -81,7 +81,10 @@ final class ConnectionPool: Sendable {
             }
             waiter.continuation.resume(returning: .open)
         } else if isKept {
-            connection?.park(for: hop.limits.idle)
+            // Offered no more from the QUIT on: the answer to it may never come.
+            connection?.park(for: hop.limits.idle) { [weak self, weak connection] in
+                connection.map { self?.forget($0, of: key) }
+            }
             return
         }
         connection?.quit()

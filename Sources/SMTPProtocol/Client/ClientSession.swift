@@ -108,6 +108,11 @@ package struct ClientSession: Sendable {
         if case .ready = self.state { !self.isSpent } else { false }
     }
 
+    /// Whether QUIT was said and its answer has not come.
+    package var isQuitting: Bool {
+        if case .quitting = self.state { true } else { false }
+    }
+
     /// Whether the server has answered anything of the running transaction.
     package var transactionHasBeenAnswered: Bool {
         if case .transaction(let transaction) = self.state { transaction.hasBeenAnswered } else { false }

@@ -151,6 +151,25 @@ struct ClientHandlerTests {
         #expect(self.result() == .failed(.init(.data, .timeout)))
     }
 
+    @Test("a kept connection is out of the pool with its QUIT, and closed soon where that is not answered")
+    func quits() throws {
+        try self.hear("220 mx.example.test\r\n")
+        try self.hear("250 mx.example.test\r\n")
+        let told = ClientFixture.Counter()
+        self.handler.park(for: .seconds(30)) { told.add() }
+        self.channel.embeddedEventLoop.advanceTime(by: .seconds(29))
+        #expect(told.value == 0)
+        self.channel.embeddedEventLoop.advanceTime(by: .seconds(1))
+        #expect(told.value == 1)
+        var written = ""
+        while let buffer = try self.channel.readOutbound(as: ByteBuffer.self) {
+            written += String(buffer: buffer)
+        }
+        #expect(written == "EHLO gateway.example\r\nQUIT\r\n")
+        self.channel.embeddedEventLoop.advanceTime(by: .seconds(5))
+        #expect(!self.channel.isActive)
+    }
+
     @Test("what comes while the connection is being closed is not kept")
     func floodAfterClose() throws {
         self.dam.holdsClose = true
