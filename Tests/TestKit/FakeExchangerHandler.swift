@@ -63,7 +63,12 @@ final class FakeExchangerHandler: ChannelInboundHandler {
             self.continueAuth(step, context: context)
             return
         }
-        switch line.prefix(4).uppercased() {
+        let word = line.prefix(4).uppercased()
+        if script.demandsTLS, !self.isEncrypted, ["MAIL", "RCPT", "DATA"].contains(word) {
+            self.answer(nil, "530 5.7.0 Must issue a STARTTLS command first", context: context)
+            return
+        }
+        switch word {
         case "EHLO": self.answer(.ehlo, self.offer(), context: context)
         case "HELO": self.answer(nil, "250 mx.example.test", context: context)
         case "STAR": self.startTLS(context: context)

@@ -31,6 +31,8 @@ package struct FakeExchangerScript: Sendable {
     package var isImplicitTLS = false
     /// Certificates in PEM form, the server's own first, and its key; those of `TestCertificates` where not set.
     package var certificates: (chain: String, key: String)?
+    /// Takes no mail in clear text: 530.
+    package var demandsTLS = false
     /// Answers 220 to STARTTLS and then garbage.
     package var breaksHandshake = false
     /// Octets in clear in the same segment as the 220 of STARTTLS.

@@ -2,9 +2,11 @@ package import Delivery
 package import MailModel
 import Synchronization
 
-/// Remembers hosts whose TLS handshake failed, so that each message does not pay for finding out again (RFC 7435 §4.1).
+/// Remembers hosts that took mail in clear text after a TLS handshake had failed, so that each message does not pay for
+/// finding out again (RFC 7435 §4.1).
 ///
-/// Only what would go in clear text anyhow, after one more failure, makes use of it; it is forgotten after some hours.
+/// Only what would go in clear text anyhow, after one more failure, makes use of it; it is forgotten after some hours, or
+/// when the host refuses clear text.
 package final class ClearTextMemory: Sendable {
     private struct Key: Hashable {
         var host: String
@@ -44,6 +46,16 @@ package final class ClearTextMemory: Sendable {
             reason: String(reason.prefix(200))
         )
         self.add(entry)
+        self.archive?.keep(entry)
+    }
+
+    /// Lets TLS be tried again.
+    func forget(_ host: String, _ address: IPAddress) {
+        let key = Key(host: host.lowercased(), address: address)
+        guard var entry = self.state.withLock({ $0.hosts.removeValue(forKey: key) }) else {
+            return
+        }
+        entry.until = self.now()
         self.archive?.keep(entry)
     }
 

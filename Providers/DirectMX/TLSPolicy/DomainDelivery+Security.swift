@@ -48,6 +48,7 @@ extension DomainDelivery {
                 let known = await self.configuration.security.clearText.failure(of: host, address)
             {
                 plan.tls = .none
+                plan.isFromMemory = true
                 self.evidence.abandonedHosts.append(
                     "\(host)[\(address)] over TLS, which failed lately: \(known.reason)"
                 )
@@ -87,6 +88,11 @@ extension DomainDelivery {
         isLast: Bool
     ) async -> TransferReport {
         var report = await self.transfer(to: host, at: addresses, plan.tls, isLast: isLast)
+        if plan.isFromMemory, let refusal = report.refusalOfClearText, let endpoint = report.endpoint {
+            addresses.forEach { self.configuration.security.clearText.forget(host, $0) }
+            self.evidence.abandonedHosts.append("\(endpoint) in clear text: \(refusal)")
+            return await self.transfer(to: host, at: [endpoint.address], HostPlan(tls: .opportunistic), isLast: isLast)
+        }
         if let fallback = plan.fallback, let failure = report.hostFailure, failure.stage == .tls,
             let address = report.endpoint?.address
         {
@@ -109,7 +115,8 @@ extension DomainDelivery {
         guard !report.reused, let endpoint = report.endpoint, self.configuration.tls != .none, plan.tls != .none else {
             return
         }
-        if let failure = report.tlsFailure {
+        // Not before clear text has proved a way: who demands TLS would else be locked out by one handshake that broke.
+        if let failure = report.tlsFailure, report.hasAcceptance {
             self.configuration.security.clearText.remember(host, endpoint.address, "\(failure)")
         }
         if let failure = report.tlsFailure ?? report.hostFailure, failure.stage == .tls {
@@ -172,6 +179,24 @@ extension DomainDelivery {
 }
 
 extension TransferReport {
+    fileprivate var hasAcceptance: Bool {
+        self.results.contains { if case .accepted = $0 { true } else { false } }
+    }
+
+    /// The reply by which a host refused all recipients, where it may be for want of TLS (530, X.7.0, X.7.10).
+    fileprivate var refusalOfClearText: ClientFailure? {
+        let refusals = self.results.map { result in
+            guard case .failed(let failure) = result, [.ehlo, .mail, .rcpt].contains(failure.stage),
+                let reply = failure.reply
+            else {
+                return ClientFailure?.none
+            }
+            let isSecurity = reply.enhanced.map { $0.subject == 7 && ($0.detail == 0 || $0.detail == 10) } ?? false
+            return reply.code == 530 || isSecurity ? failure : nil
+        }
+        return refusals.contains(nil) ? nil : refusals.first ?? nil
+    }
+
     /// `TLSv1.3 verified, mta-sts enforce`; a word that stands there already is not said twice.
     ///
     /// Where TLS failed and nothing was sent, the record must not say that it was in clear text.

@@ -8,6 +8,8 @@ struct HostPlan: Hashable, Sendable {
     var tls: TLSPolicy
     /// What is tried when `tls` fails over TLS: a policy that is only tested must not hold up mail.
     var fallback: TLSPolicy?
+    /// Clear text only because TLS failed there lately.
+    var isFromMemory = false
     var policy = TLSResult.Policy.none
     var policyText = ""
     /// For records: `dane`, `mta-sts enforce`.

@@ -88,7 +88,10 @@ final class SecurityMemory: SecurityArchive {
     }
 
     func keep(_ host: ClearTextHost) {
-        self.state.withLock { $0.hosts.append(host) }
+        self.state.withLock { state in
+            state.hosts.removeAll { $0.host == host.host && $0.address == host.address }
+            state.hosts.append(host)
+        }
     }
 
     func count(_ result: TLSResult, at now: Timestamp) {

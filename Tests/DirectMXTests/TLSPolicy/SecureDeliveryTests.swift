@@ -357,6 +357,42 @@ struct SecureDeliveryTests {
         }
     }
 
+    @Test("one handshake that broke does not lock out a host that demands TLS")
+    func demandsTLS() async throws {
+        var script = try self.good()
+        script.demandsTLS = true
+        script.once[.startTLS] = [.drop]
+        try await FakeExchanger.run(script) { exchanger in
+            let resolver = try self.resolver(port: exchanger.port)
+            let refused = try await self.attempt(resolver, port: exchanger.port)
+            #expect(refused.outcomes[0]?.failure?.persistence == .transient)
+            #expect(self.memory.hosts.isEmpty)
+            let report = try await self.attempt(resolver, port: exchanger.port)
+            #expect(report.outcomes[0] != nil && report.outcomes[0]?.failure == nil)
+            #expect(report.evidence.tls == "TLSv1.3 unverified")
+        }
+    }
+
+    @Test("a host that is remembered for its TLS and then demands it is asked for it at once")
+    func demandsTLSLater() async throws {
+        var script = try self.good()
+        script.demandsTLS = true
+        try await FakeExchanger.run(script) { exchanger in
+            let entry = ClearTextHost(
+                host: "mx.example.test",
+                address: .v4(0x7F00_0001),
+                until: self.memory.now + .seconds(3_600),
+                reason: "it broke"
+            )
+            self.memory.keep(entry)
+            let report = try await self.attempt(self.resolver(port: exchanger.port), port: exchanger.port)
+            #expect(report.outcomes[0] != nil && report.outcomes[0]?.failure == nil)
+            #expect(report.evidence.tls == "TLSv1.3 unverified")
+            #expect(report.evidence.abandonedHosts.contains { $0.contains("in clear text: 530 5.7.0 Must issue") })
+            #expect(await self.memory.clearTextHosts(at: self.memory.now).isEmpty)
+        }
+    }
+
     @Test("REQUIRETLS: the next host is tried, and without any the message goes back with 5.7.30 or 5.7.10")
     func requireTLS() async throws {
         var promising = try self.good()
