@@ -74,6 +74,8 @@ enum FailureTable {
         case .tooLarge: return row(.permanent, .capability, (5, 3, 4), .tooLarge)
         case .unwritable: return row(.permanent, .recipient, (5, 1, 3), .protocolError)
         case .ourselves: return row(.permanent, .provider, (5, 4, 6), .mailLoop)
+        // Another way out has a secret of its own, and this one comes back with its file.
+        case .secretUnreadable: return row(.transient, .provider, (4, 3, 5), .misconfigured)
         case .local: return row(.transient, .local, (4, 3, 0), .localTrouble)
         }
     }

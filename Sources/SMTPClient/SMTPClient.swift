@@ -197,8 +197,7 @@ extension RecipientResult {
         case .lost: return true
         case .reply(let reply): return reply.code == 421 && failure.stage == .mail
         case .timeout, .notConnected, .protocolError, .tls, .certificate, .notOffered, .tooLarge, .unwritable,
-            .ourselves,
-            .local:
+            .ourselves, .secretUnreadable, .local:
             return false
         }
     }

@@ -1,9 +1,11 @@
 import DNSProtocol
 import Delivery
+import Foundation
 import Logging
 import MailModel
 import NIOPosix
 import SMTPClient
+import SMTPProtocol
 import Smarthost
 import TestKit
 import Testing
@@ -75,6 +77,24 @@ struct SmarthostProviderTests {
             #expect(failure?.reason == .authenticationFailed)
             #expect(failure?.stage == .auth)
             #expect(!"\(report)".contains("marked-password"))
+        }
+    }
+
+    @Test("a token file that is missing or empty closes this way until it is back, and holds no mail up")
+    func unreadableToken() async throws {
+        let directory = FileManager.default.temporaryDirectory
+        let empty = directory.appendingPathComponent("token-\(UUID().uuidString)")
+        try Data("\n".utf8).write(to: empty)
+        defer {
+            try? FileManager.default.removeItem(at: empty)
+        }
+        for path in [empty.path, directory.appendingPathComponent("missing-\(UUID().uuidString)").path] {
+            var configuration = self.configuration(port: 1)
+            configuration.credentials = SMTPCredentials(username: "app", file: path, mechanisms: [.xoauth2])
+            let failure = await self.attempt(self.resolver, configuration).outcomes[0]?.failure
+            #expect(failure?.persistence == .transient && failure?.scope == .provider)
+            #expect(failure?.reason == .misconfigured && failure?.stage == .auth)
+            #expect(failure?.text == "smtp.example.test: cannot read the secret of app")
         }
     }
 

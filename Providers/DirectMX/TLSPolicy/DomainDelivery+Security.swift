@@ -171,7 +171,8 @@ extension DomainDelivery {
             failure.persistence = .permanent
             failure.scope = .capability
             failure.status = .init(5, 7, 10)
-        case .reply, .notConnected, .lost, .timeout, .protocolError, .tls, .tooLarge, .unwritable, .ourselves, .local:
+        case .reply, .notConnected, .lost, .timeout, .protocolError, .tls, .tooLarge, .unwritable, .ourselves,
+            .secretUnreadable, .local:
             break
         }
         return failure

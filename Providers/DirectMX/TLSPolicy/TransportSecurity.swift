@@ -75,7 +75,7 @@ extension TLSResult {
         case .certificate(.noAssociation, _): .validationFailure
         case .notOffered("STARTTLS"), .reply: .startTLSNotSupported
         case .tls, .notOffered, .notConnected, .lost, .timeout, .protocolError, .tooLarge, .unwritable, .ourselves,
-            .local:
+            .secretUnreadable, .local:
             .validationFailure
         }
     }

@@ -13,7 +13,10 @@ import NIOPosix
 final class FileBlocks: Sendable {
     private let descriptor: CInt
 
-    struct Unreadable: Error {}
+    struct Unreadable: Error {
+        /// There are too many open files, which is not the fault of this one.
+        var isForWantOfDescriptors = false
+    }
 
     private init(descriptor: CInt) {
         self.descriptor = descriptor
@@ -27,7 +30,7 @@ final class FileBlocks: Sendable {
         try await NIOThreadPool.singleton.runIfActive {
             let descriptor = openFile(path)
             guard descriptor >= 0 else {
-                throw Unreadable()
+                throw Unreadable(isForWantOfDescriptors: errno == EMFILE || errno == ENFILE)
             }
             return FileBlocks(descriptor: descriptor)
         }

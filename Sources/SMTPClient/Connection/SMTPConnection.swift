@@ -56,9 +56,9 @@ final class SMTPConnection: Sendable {
         do {
             login = try await hop.credentials?.login()
         } catch {
-            // The error may quote a path but never the secret, which was not read.
-            let cause = ClientFailure.Cause.local("cannot read the secret of \(hop.credentials?.username ?? "")")
-            throw SetUpFailure(failure: ClientFailure(.auth, cause))
+            let text = "cannot read the secret of \(hop.credentials?.username ?? "")"
+            let isLocal = (error as? FileBlocks.Unreadable)?.isForWantOfDescriptors ?? false
+            throw SetUpFailure(failure: ClientFailure(.auth, isLocal ? .local(text) : .secretUnreadable(text)))
         }
         let configuration = ClientSession.Configuration(
             name: hop.heloName,

@@ -29,10 +29,16 @@ package struct SMTPCredentials: Sendable, CustomStringConvertible, CustomDebugSt
     }
 
     /// Reads the secret from a file, without the line end at its end; at most 64 KiB.
+    ///
+    /// A file that gives nothing is as good as none that can be read.
     package init(username: String, file path: String, mechanisms: [ClientMechanism] = Self.passwordMechanisms) {
         self.init(username: username, mechanisms: mechanisms) {
             let text = String(buffer: try await FileBlocks.open(path).read(65536, at: 0))
-            return String(text.reversed().drop { $0.isNewline }.reversed())
+            let secret = String(text.reversed().drop { $0.isNewline }.reversed())
+            guard !secret.isEmpty else {
+                throw FileBlocks.Unreadable()
+            }
+            return secret
         }
     }
 

@@ -36,6 +36,8 @@ package struct ClientFailure: Error, Hashable, Sendable, CustomStringConvertible
         case unwritable(String)
         /// The server calls itself by our own name.
         case ourselves
+        /// The secret of the hop's credentials, which its file does not give.
+        case secretUnreadable(String)
         /// Our own trouble: the content cannot be read, no descriptors, the store refused to note the attempt.
         case local(String)
     }
@@ -65,6 +67,7 @@ package struct ClientFailure: Error, Hashable, Sendable, CustomStringConvertible
         case .tooLarge(let limit): "message is larger than the \(limit) octets that are taken there"
         case .unwritable(let text): "address cannot be sent: \(text)"
         case .ourselves: "the host greets with our own name: mail would loop"
+        case .secretUnreadable(let text): text
         case .local(let text): text
         }
     }
