@@ -45,7 +45,8 @@ enum FailureTable {
     /// Judges what one recipient met; `host` is how the record names the other side.
     static func failure(_ seen: ClientFailure, host: String) -> Failure {
         let stage = seen.stage.deliveryStage
-        let text = "\(host): \(seen)"
+        // A reply may be as long as the parser lets it; the record needs no more than a person reads.
+        let text = String("\(host): \(seen)".prefix(1_000))
         let row = {
             (
                 persistence: Failure.Persistence,

@@ -141,6 +141,13 @@ struct FailureTableTests {
         #expect(failure.status.statusClass == (row.persistence == .permanent ? 5 : 4))
     }
 
+    @Test("of a reply without end the record keeps as much as a person reads")
+    func longReply() {
+        let reply = Reply(550, nil, lines: Array(repeating: String(repeating: "x", count: 80), count: 100))
+        let failure = FailureTable.failure(.init(.mail, .reply(reply)), host: "smtp")
+        #expect(failure.text.count == 1_000)
+    }
+
     struct Event: Sendable {
         var seen: ClientFailure
         var persistence: Failure.Persistence
