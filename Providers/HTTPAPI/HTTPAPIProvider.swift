@@ -15,6 +15,7 @@ package struct HTTPAPIProvider: Provider {
 
     package let name: String
     package var grouping: RecipientGrouping { .together }
+    package var carriesNullReversePath: Bool { false }
 
     let service: any HTTPMailService
     private let resolver: any Resolver

@@ -8,12 +8,19 @@ package final class ScriptedProvider: Provider {
 
     package let name: String
     package let grouping: RecipientGrouping
+    package let carriesNullReversePath: Bool
     private let script: Script
     private let given = Mutex<[[String]]>([])
 
-    package init(_ name: String, grouping: RecipientGrouping = .together, script: @escaping Script) {
+    package init(
+        _ name: String,
+        grouping: RecipientGrouping = .together,
+        carriesNullReversePath: Bool = true,
+        script: @escaping Script
+    ) {
         self.name = name
         self.grouping = grouping
+        self.carriesNullReversePath = carriesNullReversePath
         self.script = script
     }
 

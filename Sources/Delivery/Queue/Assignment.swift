@@ -19,7 +19,7 @@ struct Assignment {
 
     let chain: StrategyChain
     let providers: [any Provider]
-    let senderDomain: String?
+    let reversePath: ReversePath
     let now: Timestamp
     private(set) var groups: [Group] = []
     private(set) var unassigned: [Recipient] = []
@@ -27,10 +27,10 @@ struct Assignment {
     private(set) var earliest: Timestamp?
     private var permits: [Choice: BreakerBoard.Permit] = [:]
 
-    init(chain: StrategyChain, providers: [any Provider], senderDomain: String?, now: Timestamp) {
+    init(chain: StrategyChain, providers: [any Provider], reversePath: ReversePath, now: Timestamp) {
         self.chain = chain
         self.providers = providers
-        self.senderDomain = senderDomain
+        self.reversePath = reversePath
         self.now = now
     }
 
@@ -43,7 +43,7 @@ struct Assignment {
             let choice = Choice(position: candidate, destination: destination)
             let permit =
                 self.permits[choice]
-                ?? board.permit(provider.name, from: self.senderDomain, to: destination, at: self.now)
+                ?? board.permit(provider.name, from: self.reversePath.breakerDomain, to: destination, at: self.now)
             self.permits[choice] = permit
             switch permit {
             case .allowed:
@@ -64,7 +64,7 @@ struct Assignment {
     ///
     /// Who may already have the message is asked first, and alone until patience ends.
     private func candidates(for recipient: Recipient, from position: Int) -> [Int] {
-        let rest = Array(self.providers.indices.dropFirst(position))
+        let rest = self.providers.indices.dropFirst(position).filter { !self.passesReport(at: $0) }
         guard position == 0, let name = recipient.progress.ambiguousAt,
             let first = self.providers.firstIndex(where: { $0.name == name })
         else {
@@ -73,6 +73,12 @@ struct Assignment {
         let since = recipient.progress.deferredSince ?? self.now
         let isPatient = self.now - since < self.chain.fallbackAfter
         return isPatient ? [first] : [first] + rest.filter { $0 != first }
+    }
+
+    /// Whether a report passes this provider by, since one behind it carries its null reverse-path.
+    private func passesReport(at position: Int) -> Bool {
+        self.reversePath == .null && !self.providers[position].carriesNullReversePath
+            && self.providers[position...].contains(where: \.carriesNullReversePath)
     }
 
     private mutating func add(_ recipient: Recipient, _ choice: Choice, probes: [BreakerKey], skipped: Bool) {

@@ -4,6 +4,8 @@ package protocol Provider: Sendable {
     var name: String { get }
     /// How recipients may share an attempt.
     var grouping: RecipientGrouping { get }
+    /// Whether a message without a sender arrives as one; other ways show their next hop the From field alone.
+    var carriesNullReversePath: Bool { get }
     /// Tries once and returns one outcome for each recipient; never throws, since a failure is a result to be recorded.
     ///
     /// Calls `beforeCommit` exactly once before the stage `commit` (the final dot, the HTTP body), so that the store
@@ -26,6 +28,9 @@ package protocol Provider: Sendable {
 }
 
 extension Provider {
+    /// As every SMTP hop does.
+    package var carriesNullReversePath: Bool { true }
+
     /// Most providers learn nothing.
     package func forget() {}
 

@@ -76,11 +76,7 @@ extension Work {
         case .provider, .providerUntilChanged:
             return BreakerKey(provider: self.provider.name)
         case .senderDomain:
-            // The null reverse-path has no domain; its refusal says something of the provider as a whole.
-            guard let domain = self.senderDomain else {
-                return BreakerKey(provider: self.provider.name)
-            }
-            return BreakerKey(provider: self.provider.name, part: .senderDomain(domain))
+            return BreakerKey(provider: self.provider.name, part: .senderDomain(self.senderDomain))
         case .destination:
             let domain = self.lane.destination ?? self.recipients.first?.mailbox.domain.key ?? ""
             return BreakerKey(provider: self.provider.name, part: .destination(domain))

@@ -219,7 +219,7 @@ extension QueueManager {
         var assignment = Assignment(
             chain: self.chain,
             providers: self.providers,
-            senderDomain: message.reversePath.mailbox?.domain.key,
+            reversePath: message.reversePath,
             now: now
         )
         for recipient in recipients {

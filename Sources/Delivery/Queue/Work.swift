@@ -36,8 +36,18 @@ struct Work: Sendable {
         return work
     }
 
-    var senderDomain: String? {
-        self.message.reversePath.mailbox?.domain.key
+    /// Whose breaker a word against the sender opens.
+    var senderDomain: String {
+        self.message.reversePath.breakerDomain
+    }
+}
+
+extension ReversePath {
+    /// What stands for the sender in the breakers.
+    ///
+    /// The null path has a part of its own: a way that takes no reports may take all other mail.
+    var breakerDomain: String {
+        self.mailbox?.domain.key ?? "<>"
     }
 }
 
