@@ -68,7 +68,7 @@ struct CallSequence {
     private mutating func apply(_ verdict: Verdict, to call: ServiceCall) {
         switch verdict {
         case .all(.failed(let failure)):
-            self.end(call, failure)
+            self.end(call, self.heldAgainstSender(failure))
         case .all(let outcome):
             self.settle(call.recipients, outcome)
         case .refused(let failures):
@@ -83,6 +83,14 @@ struct CallSequence {
             let middle = call.recipients.count / 2
             self.ask([Array(call.recipients[..<middle]), Array(call.recipients[middle...])], insteadOf: call)
         }
+    }
+
+    /// A word against the sender closes the way for the reverse-path's domain: of another From field it says nothing about it.
+    private func heldAgainstSender(_ failure: Failure) -> Failure {
+        guard failure.scope == .sender, !self.mail.isFromReversePath else {
+            return failure
+        }
+        return failure.forThisMessageAlone
     }
 
     /// Asks again for parts of a call that was refused whole, within the limit of an attempt.

@@ -46,6 +46,7 @@ struct ContentReader {
         let bytes = Array(start.readableBytesView.prefix(HeaderSection.sizeLimit))
         return OutgoingMail(
             id: message.id,
+            reversePath: message.reversePath,
             messageID: message.messageID,
             header: HeaderSection(bytes),
             content: content

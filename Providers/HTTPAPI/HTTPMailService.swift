@@ -1,3 +1,4 @@
+import DNSProtocol
 package import Delivery
 package import HTTPTransport
 package import MailModel
@@ -44,16 +45,39 @@ package struct OutgoingMail: Sendable {
     }
 
     package let id: QueueID
+    package let reversePath: ReversePath
     package let messageID: String
     package let header: HeaderSection
     package let content: Content
 
-    package init(id: QueueID, messageID: String, header: HeaderSection, content: Content) {
+    package init(
+        id: QueueID,
+        reversePath: ReversePath,
+        messageID: String,
+        header: HeaderSection,
+        content: Content
+    ) {
         self.id = id
+        self.reversePath = reversePath
         self.messageID = messageID
         self.header = header
         self.content = content
     }
+}
+
+extension OutgoingMail {
+    /// Whether the From field, which is all that a service judges a sender by, is of the domain of the reverse-path.
+    var isFromReversePath: Bool {
+        guard let domain = self.reversePath.mailbox?.domain.text else {
+            return false
+        }
+        let senders = AddressList(self.header, "From").mailboxes
+        return !senders.isEmpty && senders.allSatisfy { isSameDomain($0.domain, domain) }
+    }
+}
+
+private func isSameDomain(_ left: String, _ right: String) -> Bool {
+    (DomainALabels.ascii(left) ?? left).lowercased() == (DomainALabels.ascii(right) ?? right).lowercased()
 }
 
 /// What a service said of a key without being given mail.

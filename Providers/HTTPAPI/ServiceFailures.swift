@@ -109,3 +109,13 @@ enum ServiceFailures {
         return recipient.mailbox.isASCII ? nil : self.internationalAddress
     }
 }
+
+extension Failure {
+    /// The same word where it may hold for this message only: the next way is asked, and no other mail is kept from this one.
+    var forThisMessageAlone: Failure {
+        var failure = self
+        failure.persistence = .transient
+        failure.status = self.status.withClass(4)
+        return failure
+    }
+}

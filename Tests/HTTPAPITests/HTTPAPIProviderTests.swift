@@ -80,6 +80,28 @@ import Testing
         #expect(requests.isEmpty)
     }
 
+    @Test(
+        "holds a refused From field against the domain of the reverse-path only where it is the same one",
+        arguments: [
+            ("bounce@APP.test", "Shop <a@app.test>", Failure.Persistence.permanent),
+            ("bounce@xn--bcher-kva.test", "a@b\u{FC}cher.test", .permanent),
+            ("bounce@app.test", "a@visitor.test", .transient),
+            ("bounce@app.test", "a@app.test, b@visitor.test", .transient),
+            ("", "mailer-daemon@app.test", .transient),
+        ]
+    )
+    func refusedSender(reversePath: String, from: String, persistence: Failure.Persistence) async throws {
+        var attempt = ScriptedAttempt(
+            service: try #require(MailgunService(.init(key: ScriptedAttempt.key, domain: "mg.test"))),
+            answers: [response(404, "Domain not found")],
+            content: "From: \(from)\r\nTo: user@gmail.com\r\n\r\nx"
+        )
+        attempt.reversePath = reversePath.isEmpty ? .null : .mailbox(mailbox(reversePath))
+        let failure = try #require(await attempt.run().report.outcomes[0]?.failure)
+        #expect(failure.scope == .sender && failure.persistence == persistence)
+        #expect(failure.status.description == (persistence == .permanent ? "5.3.5" : "4.3.5"))
+    }
+
     @Test("does not call a recipient ambiguous whose call was never made")
     func ambiguousIsExact() async throws {
         let lost = HTTPFailure(kind: .connectionLost, bodySent: true, description: "lost")

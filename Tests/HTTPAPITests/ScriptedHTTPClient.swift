@@ -64,6 +64,7 @@ struct ScriptedAttempt {
     var content = SampleMessages.djangoText
     var storage: MessageContent.Storage?
     var parameters = MailParameters()
+    var reversePath = ReversePath.mailbox(mailbox("bounce@app.example.com"))
     var recipients = ["user@gmail.com"]
     var resolver = FixedResolver()
     var deadline = Duration.seconds(60)
@@ -93,7 +94,7 @@ struct ScriptedAttempt {
         let buffer = ByteBuffer(string: self.content)
         return QueuedMessage(
             id: QueueID(number: 42),
-            reversePath: .mailbox(mailbox("bounce@app.example.com")),
+            reversePath: self.reversePath,
             parameters: self.parameters,
             arrivedAt: Self.now,
             expiresAt: Self.now,

@@ -38,7 +38,9 @@ package struct StrategyChain: Sendable, Hashable {
         case .capability:
             return Judgement(.nextProvider(bouncesWhenExhausted: true))
         case .sender:
-            return Judgement(.nextProvider(bouncesWhenExhausted: false), opens: .senderDomain, alerts: true)
+            // What is not for good holds for this message and its From field, and not for all mail of the domain.
+            let breaker: Judgement.Breaker? = permanent ? .senderDomain : nil
+            return Judgement(.nextProvider(bouncesWhenExhausted: false), opens: breaker, alerts: true)
         case .destination:
             return permanent ? .bounce : self.judgeDestination(failure, deferredFor)
         case .provider:

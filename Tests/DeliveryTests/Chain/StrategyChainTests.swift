@@ -52,6 +52,11 @@ struct StrategyChainTests {
             expected: Judgement(next, opens: .senderDomain, alerts: true)
         ),
         Row(
+            testDescription: "a sender that is refused for this message alone moves on and closes nothing",
+            failure: .sample(.transient, .sender, .commit),
+            expected: Judgement(next, alerts: true)
+        ),
+        Row(
             testDescription: "NXDOMAIN confirmed bounces",
             failure: .sample(.permanent, .destination, .resolve),
             expected: .bounce
