@@ -50,6 +50,7 @@ struct CallSequence {
 
     private mutating func make(_ call: ServiceCall) async {
         var request = call.request
+        request.isSentOnce = true
         request.timeout = min(request.timeout, self.deadline - .now)
         request.connectTimeout = min(request.connectTimeout, request.timeout)
         let secrets = self.provider.service.secrets

@@ -31,6 +31,8 @@ package struct HTTPRequest: Sendable {
     package var timeout: Duration
     /// Octets of the response body that are kept; the rest is discarded up to 1 MiB, then the transfer ends.
     package var responseLimit: Int
+    /// Never sent a second time once the server may have all of it, not even on a new connection in the place of one that died.
+    package var isSentOnce = false
 
     package init(
         method: Method,

@@ -30,6 +30,8 @@ final class Transfer: @unchecked Sendable {
     private(set) var handle: UnsafeMutableRawPointer?
     private var lists: [UnsafeMutablePointer<curl_slist>] = []
     private var upload: UploadBody
+    /// libcurl wanted to send the body again, which the server may have had.
+    private var wasRefusedRepetition = false
     private var status = 0
     private var hasWholeHeader = false
     private var headers: [(name: String, value: String)] = []
@@ -190,11 +192,24 @@ extension Transfer {
                 guard let context, offset == 0 else {
                     return CURL_SEEKFUNC_CANTSEEK
                 }
-                Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().upload.rewind()
-                return CURL_SEEKFUNC_OK
+                return Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().rewind()
             },
         ]
-        return codes.allSatisfy { $0 == CURLE_OK }
+        return codes.allSatisfy { $0 == CURLE_OK } && (!self.request.isSentOnce || self.distrustOldConnections(handle))
+    }
+
+    /// Servers close idle connections after a minute or so; using one at that moment would be a doubt about the request.
+    private func distrustOldConnections(_ handle: UnsafeMutableRawPointer) -> Bool {
+        hikyaku_curl_set_long(handle, CURLOPT_MAXAGE_CONN, 20) == CURLE_OK
+    }
+
+    private func rewind() -> Int32 {
+        guard !self.request.isSentOnce || !self.upload.mayBeSent else {
+            self.wasRefusedRepetition = true
+            return CURL_SEEKFUNC_FAIL
+        }
+        self.upload.rewind()
+        return CURL_SEEKFUNC_OK
     }
 
     private func setCallbacks(_ handle: UnsafeMutableRawPointer) -> Bool {
@@ -305,8 +320,10 @@ extension Transfer {
         }
         let failure = HTTPFailure(
             kind: self.kind(of: code, isConnected: self.time(handle, CURLINFO_PRETRANSFER_TIME_T) > .zero),
-            bodySent: self.mayBeObeyed && (self.isAccepted || self.hasSentBody(handle)),
-            description: String(cString: curl_easy_strerror(code)),
+            bodySent: self.wasRefusedRepetition
+                || self.mayBeObeyed && (self.isAccepted || self.hasSentBody(handle)),
+            description: self.wasRefusedRepetition
+                ? "the connection was lost before the response" : String(cString: curl_easy_strerror(code)),
             remoteAddress: self.remoteAddress(handle),
             timings: self.timings(handle)
         )

@@ -59,7 +59,7 @@ import Testing
     func mapsTransport(_ row: TransportRow) async throws {
         let lost = HTTPFailure(kind: row.kind, bodySent: row.bodySent, description: "key SG.secret-key\r\nlost")
         let attempt = ScriptedAttempt(service: try self.service(), answers: [.failure(lost)])
-        let (report, _, commits) = await attempt.run()
+        let (report, requests, commits) = await attempt.run()
         let failure = try #require(report.outcomes[0]?.failure)
         #expect(failure.persistence == row.persistence)
         #expect(failure.scope == row.scope)
@@ -67,6 +67,7 @@ import Testing
         #expect(failure.reason == row.reason)
         #expect(failure.text == "key ••• lost")
         #expect(commits == 1)
+        #expect(requests.allSatisfy { $0.isSentOnce }, "a second one would be a second mail")
     }
 
     @Test("does not take a message with REQUIRETLS, since no API makes that promise (RFC 8689 §4.2.1)")
