@@ -40,7 +40,8 @@ extension MailgunService {
             ServiceFailures.misconfigured(quote)
         case 413:
             ServiceFailures.tooLarge(quote)
-        case 421:
+        // An edge that has nobody to hand a call to says 503, too; no mail was taken over.
+        case 421, 503:
             ServiceFailures.unavailable(quote, wait: response.wait())
         case 429:
             ServiceFailures.rate(quote, wait: response.wait(text: quote))

@@ -43,7 +43,8 @@ extension SendGridService {
             return ServiceFailures.misconfigured(quote)
         case 413:
             return ServiceFailures.tooLarge(quote)
-        case 421:
+        // An edge that has nobody to hand a call to says 503 without JSON; no mail was taken over.
+        case 421, 503:
             return ServiceFailures.unavailable(quote, wait: response.wait())
         case 429:
             return ServiceFailures.rate(quote, wait: response.wait(resetHeader: rateReset))

@@ -256,7 +256,14 @@ import Testing
             ),
             ResponseRow(status: 500, persistence: .ambiguous, scope: .provider, reason: .noAnswer),
             ResponseRow(status: 502, persistence: .ambiguous, scope: .provider, reason: .noAnswer),
-            ResponseRow(status: 503, persistence: .ambiguous, scope: .provider, reason: .noAnswer),
+            ResponseRow(
+                status: 503,
+                headers: ["Retry-After": "30"],
+                persistence: .transient,
+                scope: .provider,
+                reason: .serviceUnavailable,
+                wait: .seconds(30)
+            ),
             ResponseRow(status: 504, persistence: .ambiguous, scope: .provider, reason: .noAnswer),
         ]
     )

@@ -287,6 +287,15 @@ import Testing
                 scope: .provider,
                 reason: .serviceUnavailable
             ),
+            ResponseRow(
+                status: 503,
+                body: "<html>",
+                headers: ["Retry-After": "30"],
+                persistence: .transient,
+                scope: .provider,
+                reason: .serviceUnavailable,
+                wait: .seconds(30)
+            ),
             ResponseRow(status: 500, persistence: .ambiguous, scope: .provider, reason: .noAnswer),
             ResponseRow(status: 502, body: "<html>", persistence: .ambiguous, scope: .provider, reason: .noAnswer),
             ResponseRow(status: 504, persistence: .ambiguous, scope: .provider, reason: .noAnswer),
