@@ -11,17 +11,21 @@ package struct BreakerBoard: Sendable {
         package var longestRetryAfter: Duration
         /// How often one message may try a way that is closed until its configuration changes.
         package var probeInterval: Duration
+        /// How many attempts in a row may end without an answer before a way is left alone.
+        package var doubtLimit: Int
 
         package init(
             firstDelay: Duration = .seconds(10),
             maximumDelay: Duration = .seconds(300),
             longestRetryAfter: Duration = .seconds(24 * 3_600),
-            probeInterval: Duration = .seconds(900)
+            probeInterval: Duration = .seconds(900),
+            doubtLimit: Int = 3
         ) {
             self.firstDelay = firstDelay
             self.maximumDelay = maximumDelay
             self.longestRetryAfter = longestRetryAfter
             self.probeInterval = probeInterval
+            self.doubtLimit = doubtLimit
         }
     }
 
@@ -36,6 +40,8 @@ package struct BreakerBoard: Sendable {
 
     package private(set) var open: [BreakerKey: BreakerState]
     private var probing: Set<BreakerKey> = []
+    /// Attempts of a provider that ended without an answer since its last success.
+    private var doubts: [String: Int] = [:]
     private let policy: Policy
 
     /// Starts with what the store remembers; ways that wait for a new configuration may be probed at once.
@@ -99,8 +105,15 @@ package struct BreakerBoard: Sendable {
         return state
     }
 
+    /// Counts an attempt whose answer never came; whether that is one too many, as it is for a probe.
+    package mutating func isDoubtful(_ key: BreakerKey) -> Bool {
+        self.doubts[key.provider, default: 0] += 1
+        return self.doubts[key.provider, default: 0] >= self.policy.doubtLimit || self.probing.contains(key)
+    }
+
     /// Closes what a successful attempt has proved to work; returns what was open.
     package mutating func close(provider: String, senderDomain: String?, destination: String?) -> [BreakerKey] {
+        self.doubts[provider] = nil
         guard !self.open.isEmpty else {
             return []
         }
@@ -112,6 +125,7 @@ package struct BreakerBoard: Sendable {
 
     /// Closes one breaker on an operator's word, with those of its parts if it is a whole provider's.
     package mutating func close(_ key: BreakerKey) -> [BreakerKey] {
+        self.doubts[key.provider] = nil
         let closed = self.open.keys.filter { $0 == key || (key.part == .whole && $0.provider == key.provider) }
         closed.forEach { self.open[$0] = nil }
         self.probing.subtract(closed)

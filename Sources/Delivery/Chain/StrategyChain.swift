@@ -29,7 +29,9 @@ package struct StrategyChain: Sendable, Hashable {
     /// - Returns: What is done with the recipient, and which breaker opens.
     package func judge(_ failure: Failure, deferredFor: Duration, alreadyAmbiguous: Bool = false) -> Judgement {
         if failure.persistence == .ambiguous {
-            return self.judgeAmbiguous(again: alreadyAmbiguous)
+            var judgement = self.judgeAmbiguous(again: alreadyAmbiguous)
+            judgement.opens = failure.scope == .provider ? .providerInDoubt : nil
+            return judgement
         }
         let permanent = failure.persistence == .permanent
         switch failure.scope {
@@ -114,6 +116,8 @@ package struct Judgement: Hashable, Sendable {
     package enum Breaker: Hashable, Sendable {
         /// Until the time that was asked for, or by backoff.
         case provider
+        /// By backoff, for other mail, once several attempts in a row have brought no answer.
+        case providerInDoubt
         /// Until configuration changes, a probe succeeds or an operator closes it.
         case providerUntilChanged
         case senderDomain

@@ -113,6 +113,8 @@ extension QueueManager {
         if !wasMade {
             // What only repeats a breaker's word opens none.
             verdict.trips = []
+        } else if Task.isCancelled {
+            verdict.trips.removeAll { $0.part == .providerInDoubt }
         }
         let board = self.updateBreakers(work, verdict, at: now)
         var next: [Work] = []

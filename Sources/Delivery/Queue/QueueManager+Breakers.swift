@@ -14,6 +14,9 @@ extension QueueManager {
             var changes = BreakerChanges()
             for (part, failure) in verdict.trips {
                 let key = work.key(for: part)
+                guard part != .providerInDoubt || state.board.isDoubtful(key) else {
+                    continue
+                }
                 let isNew = state.board.open[key] == nil
                 let untilChanged = part == .providerUntilChanged || part == .senderDomain
                 let breaker = state.board.trip(key, by: failure, untilChanged: untilChanged, at: now)
@@ -73,7 +76,7 @@ extension Work {
     /// What a breaker of this attempt guards.
     fileprivate func key(for part: Judgement.Breaker) -> BreakerKey {
         switch part {
-        case .provider, .providerUntilChanged:
+        case .provider, .providerInDoubt, .providerUntilChanged:
             return BreakerKey(provider: self.provider.name)
         case .senderDomain:
             return BreakerKey(provider: self.provider.name, part: .senderDomain(self.senderDomain))

@@ -54,6 +54,24 @@ struct BreakerBoardTests {
         #expect(waits == [10, 20, 40, 60, 60].map { .seconds($0) })
     }
 
+    @Test("a run of answers that never came is a doubt; a success ends it, and a probe needs no run")
+    func doubts() {
+        var board = self.board()
+        var run = (0..<2).map { _ in board.isDoubtful(self.gmail) }
+        #expect(run == [false, false])
+        #expect(board.close(provider: "gmail", senderDomain: nil, destination: nil) == [])
+        run = (0..<3).map { _ in board.isDoubtful(self.gmail) }
+        #expect(run == [false, false, true])
+        let other = board.isDoubtful(BreakerKey(provider: "direct"))
+        #expect(!other)
+        _ = board.trip(self.gmail, by: .sample(.transient, .provider), at: self.start)
+        _ = board.close(self.gmail)
+        _ = board.trip(self.gmail, by: .sample(.transient, .provider), at: self.start)
+        _ = board.permit("gmail", from: nil, to: nil, at: self.start + .seconds(10))
+        let probe = board.isDoubtful(self.gmail)
+        #expect(probe)
+    }
+
     @Test("the time that the provider asks for is kept, within the longest allowed")
     func honoursRetryAfter() {
         var board = self.board()

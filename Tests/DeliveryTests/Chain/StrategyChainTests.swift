@@ -117,6 +117,11 @@ struct StrategyChainTests {
             failure: .sample(.ambiguous, .destination, .commit),
             expected: Judgement(.sameProviderLater)
         ),
+        Row(
+            testDescription: "an answer of a provider that never came may leave it alone, and stays with it",
+            failure: .sample(.ambiguous, .provider, .commit),
+            expected: Judgement(.sameProviderLater, opens: .providerInDoubt)
+        ),
     ]
 
     @Test("one row of the table each", arguments: rows)
@@ -128,7 +133,7 @@ struct StrategyChainTests {
     func movesOnWhenAmbiguousTwice() {
         let failure = Failure.sample(.ambiguous, .provider, .commit)
         let judgement = Self.chain.judge(failure, deferredFor: .zero, alreadyAmbiguous: true)
-        #expect(judgement == Judgement(Self.next, alerts: true))
+        #expect(judgement == Judgement(Self.next, opens: .providerInDoubt, alerts: true))
     }
 
     @Test("on-ambiguous hold keeps the message for a person, whatever the scope", arguments: Failure.Scope.allCases)

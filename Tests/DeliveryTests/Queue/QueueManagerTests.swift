@@ -99,6 +99,41 @@ struct QueueManagerTests {
         #expect(try await self.store.breakers().keys.map(\.description) == ["direct"])
     }
 
+    @Test(
+        "of a provider that answers nothing the fourth message hears at once, whatever becomes of the first three",
+        arguments: StrategyChain.OnAmbiguous.allCases
+    )
+    func leavesTheSilentAlone(_ onAmbiguous: StrategyChain.OnAmbiguous) async throws {
+        let api = ScriptedProvider("api") { attempt, _ in
+            attempt <= 3 ? .failed(.sample(.ambiguous, .provider, .commit)) : .accepted
+        }
+        let gmail = ScriptedProvider(accepting: "gmail")
+        let manager = self.fixture.manager([api, gmail], onAmbiguous: onAmbiguous)
+        try await self.fixture.running(manager) {
+            var ids: [QueueID] = []
+            for number in 1...4 {
+                ids.append(self.fixture.submit(Int64(number), to: ["\(number)@x.test"], manager))
+                await self.store.wait { $0.count == number }
+            }
+            #expect(self.fixture.states(ids[3]) == [.delivered(provider: "gmail")])
+            #expect(manager.openBreakers.keys.map(\.description) == ["api"])
+            let waits = RecipientUpdate.State.waiting(dueAt: self.clock.wallTime + .seconds(60))
+            for id in ids[..<3] {
+                #expect(self.fixture.states(id) == [onAmbiguous == .hold ? .held : waits])
+            }
+            guard onAmbiguous == .resend else {
+                return
+            }
+            self.clock.advance(by: .seconds(60))
+            manager.lookAgain()
+            await self.store.wait { $0.count == 7 }
+            for id in ids[..<3] {
+                #expect(self.fixture.states(id) == [.delivered(provider: "api")])
+            }
+            #expect(manager.openBreakers.isEmpty)
+        }
+    }
+
     @Test("a chain exhausted with nothing but capability failures bounces at once")
     func bouncesWhenNobodyCanCarryIt() async throws {
         let providers = ["direct", "gmail"].map { name in
