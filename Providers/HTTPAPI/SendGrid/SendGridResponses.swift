@@ -23,6 +23,7 @@ extension SendGridService {
     }
 
     private func failure(_ response: ServiceResponse, _ errors: [Item], text: String, quote: String) -> Failure {
+        // Stands on every response and tells of the rate of requests, never of credits.
         let rateReset = "X-RateLimit-Reset"
         switch response.status {
         case 400 where errors.contains { $0.field == "from" || $0.field?.hasPrefix("from.") == true }:
@@ -30,11 +31,11 @@ extension SendGridService {
         case 400, 422:
             return ServiceFailures.unsupported(quote)
         case 401 where text.contains("maximum credits exceeded"):
-            return ServiceFailures.quota(quote, wait: response.wait(resetHeader: rateReset))
+            return ServiceFailures.quota(quote, wait: response.wait())
         case 401:
             return ServiceFailures.authentication(quote)
         case 402:
-            return ServiceFailures.quota(quote, wait: response.wait(resetHeader: rateReset))
+            return ServiceFailures.quota(quote, wait: response.wait())
         case 403 where text.contains("verified sender identity"):
             return ServiceFailures.sender(quote)
         case 403:

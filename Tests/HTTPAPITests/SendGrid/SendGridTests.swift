@@ -220,6 +220,23 @@ import Testing
                 wait: .seconds(3_600)
             ),
             ResponseRow(
+                status: 401,
+                body: error("Maximum credits exceeded"),
+                headers: ["X-RateLimit-Reset": "1640032002"],
+                persistence: .transient,
+                scope: .provider,
+                reason: .quotaExceeded,
+                wait: .seconds(3_600)
+            ),
+            ResponseRow(
+                status: 402,
+                headers: ["X-RateLimit-Reset": "1640031000", "Retry-After": "600"],
+                persistence: .transient,
+                scope: .provider,
+                reason: .quotaExceeded,
+                wait: .seconds(600)
+            ),
+            ResponseRow(
                 status: 403,
                 body: error("The from address does not match a verified Sender Identity. Mail cannot be sent", "from"),
                 persistence: .permanent,
