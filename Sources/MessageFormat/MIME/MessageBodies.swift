@@ -37,7 +37,7 @@ package struct MessageBodies: Sendable {
                 files.append(part)
             }
         }
-        let shown = contentReferences(self.html ?? "")
+        let shown = contentReferences(self.html ?? "", to: Set(files.compactMap(\.contentID)))
         for part in files {
             let number = self.attachments.count + 1
             self.attachments.append(Attachment(part, tree, number: number, shown: shown))
@@ -83,8 +83,11 @@ extension MessageBodies.Attachment {
     }
 }
 
-/// The Content-IDs that a HTML text refers to by `cid:` (RFC 2392), percent-encoding aside.
-private func contentReferences(_ html: String) -> Set<String> {
+/// Those of the Content-IDs that a HTML text refers to by `cid:` (RFC 2392), percent-encoding aside.
+private func contentReferences(_ html: String, to identifiers: Set<String>) -> Set<String> {
+    guard !identifiers.isEmpty else {
+        return []
+    }
     let bytes = Array(html.utf8)
     let marker = Array("cid:".utf8)
     var references: Set<String> = []
@@ -96,8 +99,12 @@ private func contentReferences(_ html: String) -> Set<String> {
         }
         let rest = bytes[(index + marker.count)...].prefix(1_000)
         let reference = rest.prefix { $0 > 0x20 && $0 != 0x22 && $0 != 0x27 && $0 != 0x3E && $0 != 0x29 }
-        references.insert(String(decoding: reference, as: UTF8.self))
-        index += marker.count
+        // Only what a part has is kept: the text may be nothing but references.
+        let identifier = String(decoding: reference, as: UTF8.self)
+        if identifiers.contains(identifier) {
+            references.insert(identifier)
+        }
+        index += marker.count + reference.count
     }
     return references
 }

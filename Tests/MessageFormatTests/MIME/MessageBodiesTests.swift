@@ -17,6 +17,31 @@ import struct NIOCore.ByteBuffer
         #expect(bodies.attachments.first?.contentID == "logo@app")
     }
 
+    @Test("a reference within a reference to a part is none: a text of nothing else is read once")
+    func runOfReferences() throws {
+        let message = SampleMessages.lines(
+            "Content-Type: multipart/related; boundary=b",
+            "",
+            "--b",
+            "Content-Type: text/html",
+            "",
+            "<img src='cid:0'>" + (1..<100).map { "cid:\($0)" }.joined(),
+            "--b",
+            "Content-Type: image/png",
+            "Content-ID: <0>",
+            "",
+            "x",
+            "--b",
+            "Content-Type: image/png",
+            "Content-ID: <99>",
+            "",
+            "x",
+            "--b--"
+        )
+        let bodies = try MessageBodies(MIMETree(Array(message.utf8)))
+        #expect(bodies.attachments.map(\.isInline) == [true, false])
+    }
+
     @Test("keeps a forwarded message whole and a calendar as an alternative")
     func walksOthers() throws {
         let message = SampleMessages.lines(
