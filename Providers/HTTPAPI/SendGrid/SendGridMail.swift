@@ -2,7 +2,7 @@ import Delivery
 import MailModel
 import MessageFormat
 
-/// The JSON of `v3/mail/send`; property names are SendGrid's.
+/// The JSON of `v3/mail/send` but for its personalizations, which differ from call to call; property names are SendGrid's.
 struct SendGridMail: Encodable {
     struct Address: Encodable {
         var email: String
@@ -55,7 +55,6 @@ struct SendGridMail: Encodable {
         var open_tracking = Switch(enable: false)
     }
 
-    var personalizations: [Personalization]
     var from: Address
     var reply_to: Address?
     var reply_to_list: [Address]?
@@ -70,7 +69,7 @@ struct SendGridMail: Encodable {
 }
 
 extension SendGridMail {
-    /// Turns a message into JSON values; the personalization is set for each call.
+    /// Turns a message into JSON values.
     init(_ mail: OutgoingMail, _ bodies: MessageBodies, isSandbox: Bool) throws(Failure) {
         let senders = AddressList(mail.header, "From").mailboxes
         guard let sender = senders.first, senders.count == 1 else {
@@ -79,7 +78,6 @@ extension SendGridMail {
         guard sender.localPart.utf8.allSatisfy({ $0 < 0x80 }) else {
             throw ServiceFailures.cannotCarry("this service takes only From addresses in ASCII")
         }
-        self.personalizations = []
         self.from = Address(sender)
         let replies = AddressList(mail.header, "Reply-To").mailboxes.prefix(1_000).map { Address($0) }
         self.reply_to = replies.count == 1 ? replies.first : nil

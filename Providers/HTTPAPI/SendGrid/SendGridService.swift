@@ -26,7 +26,7 @@ package struct SendGridService: HTTPMailService {
     package var needsWholeContent: Bool { true }
 
     package func compose(_ mail: OutgoingMail, to recipients: [Recipient]) throws(Failure) -> Composition {
-        var json = try SendGridMail(mail, try bodies(mail), isSandbox: self.configuration.isSandbox)
+        let json = try SendGridMail(mail, try bodies(mail), isSandbox: self.configuration.isSandbox)
         let objections = recipients.compactMap { recipient in
             ServiceFailures.objection(to: recipient).map { (recipient.number, $0) }
         }
@@ -39,27 +39,33 @@ package struct SendGridService: HTTPMailService {
         composition.headerRewritten = shown.headerRewritten
         // Without anybody to show in To, each is told alone: To must not be empty, and must not tell of the others.
         let calls = shown.personalization.to.isEmpty ? apart(possible) : [(possible, shown)]
+        // With all attachments in it, and so written once for all calls.
+        let common = try octets(json)
         for (group, named) in calls where !group.isEmpty {
-            json.personalizations = [named.personalization]
-            let request = try self.request(json)
+            let request = try self.request(named.personalization, common)
             composition.calls.append(ServiceCall(recipients: group, request: request, places: named.places))
         }
         return composition
     }
 
-    private func request(_ json: SendGridMail) throws(Failure) -> HTTPRequest {
-        let encoder = JSONEncoder()
-        encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
-        guard let data = try? encoder.encode(json) else {
-            throw ServiceFailures.cannotCarry("the message could not be written as JSON")
-        }
-        guard data.count <= self.configuration.sizeLimit else {
+    /// Puts the personalization before the object that all calls share.
+    private func request(
+        _ personalization: SendGridMail.Personalization,
+        _ common: ByteBuffer
+    ) throws(Failure) -> HTTPRequest {
+        var head = ByteBuffer(string: #"{"personalizations":["#)
+        head.writeImmutableBuffer(try octets(personalization))
+        head.writeStaticString("],")
+        var rest = common
+        rest.moveReaderIndex(forwardBy: 1)
+        let size = head.readableBytes + rest.readableBytes
+        guard size <= self.configuration.sizeLimit else {
             throw Failure(
                 .permanent,
                 .capability,
                 .data,
                 status: .init(5, 3, 4),
-                text: "\(data.count) octets of JSON are more than the \(self.configuration.sizeLimit) that are taken",
+                text: "\(size) octets of JSON are more than the \(self.configuration.sizeLimit) that are taken",
                 reason: .tooLarge
             )
         }
@@ -70,10 +76,20 @@ package struct SendGridService: HTTPMailService {
                 ("Authorization", "Bearer \(self.configuration.key.value)"), ("Accept", "application/json"),
                 ("Content-Type", "application/json"), ("User-Agent", "Hikyaku"),
             ],
-            body: .bytes(ByteBuffer(bytes: data)),
+            body: .pieces([.bytes(head), .bytes(rest)]),
             timeout: self.configuration.timeout
         )
     }
+}
+
+/// A JSON object, never an empty one.
+private func octets(_ value: some Encodable) throws(Failure) -> ByteBuffer {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.sortedKeys, .withoutEscapingSlashes]
+    guard let data = try? encoder.encode(value) else {
+        throw ServiceFailures.cannotCarry("the message could not be written as JSON")
+    }
+    return ByteBuffer(bytes: data)
 }
 
 /// Each address by itself, with all its recipient numbers.

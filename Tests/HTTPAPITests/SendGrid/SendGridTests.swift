@@ -2,6 +2,7 @@ import Delivery
 import FoundationEssentials
 import HTTPAPI
 import HTTPTransport
+import NIOCore
 import TestKit
 import Testing
 
@@ -141,6 +142,26 @@ import Testing
         #expect(report.outcomes[0]?.failure == nil)
         #expect(report.outcomes[1]?.failure?.reason == .rateLimited)
         #expect(report.outcomes[2]?.failure?.reason == .rateLimited)
+    }
+
+    @Test("writes what all calls of a message share once, however many there are")
+    func sharesOctets() async throws {
+        let people = (0..<200).map { "r\($0)@x.test" }
+        let attempt = ScriptedAttempt(
+            service: try self.service(),
+            answers: [Self.accepted],
+            content: SampleMessages.djangoAlternatives,
+            recipients: people
+        )
+        let (_, requests, _) = await attempt.run()
+        #expect(try requests.flatMap { try self.sent($0).personalizations.flatMap(\.everyone) } == people)
+        let places = requests.map { request -> UnsafeRawPointer? in
+            guard case .pieces(let pieces) = request.body, case .bytes(let buffer) = pieces.last else {
+                return nil
+            }
+            return buffer.withUnsafeReadableBytes { UnsafeRawPointer($0.baseAddress) }
+        }
+        #expect(places.first != .some(nil) && Set(places).count == 1)
     }
 
     @Test("sends again without a recipient that was refused")
