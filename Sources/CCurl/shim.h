@@ -24,6 +24,15 @@ static inline CURLcode hikyaku_curl_set_pointer(CURL *handle, CURLoption option,
     return curl_easy_setopt(handle, option, value);
 }
 
+/* HTTPS alone, or HTTP too. The names came with libcurl 7.85, before which only a mask was taken; Ubuntu 22.04 has 7.81. */
+static inline CURLcode hikyaku_curl_set_protocols(CURL *handle, int clear_text) {
+#if LIBCURL_VERSION_NUM >= 0x075500
+    return curl_easy_setopt(handle, CURLOPT_PROTOCOLS_STR, clear_text ? "http,https" : "https");
+#else
+    return curl_easy_setopt(handle, CURLOPT_PROTOCOLS, (long)(clear_text ? CURLPROTO_HTTP | CURLPROTO_HTTPS : CURLPROTO_HTTPS));
+#endif
+}
+
 static inline CURLcode hikyaku_curl_set_list(CURL *handle, CURLoption option, struct curl_slist *value) {
     return curl_easy_setopt(handle, option, value);
 }

@@ -148,10 +148,9 @@ extension Transfer {
 
     /// HTTPS only, no redirects, no proxy, no cookies, bounded in time.
     private func setPolicy(_ handle: UnsafeMutableRawPointer) -> Bool {
-        let protocols = self.configuration.allowsClearText ? "http,https" : "https"
         var codes = [
             hikyaku_curl_set_long(handle, CURLOPT_NOSIGNAL, 1),
-            hikyaku_curl_set_text(handle, CURLOPT_PROTOCOLS_STR, protocols),
+            hikyaku_curl_set_protocols(handle, self.configuration.allowsClearText ? 1 : 0),
             hikyaku_curl_set_long(handle, CURLOPT_FOLLOWLOCATION, 0),
             hikyaku_curl_set_text(handle, CURLOPT_PROXY, ""),
             hikyaku_curl_set_long(handle, CURLOPT_HTTP_VERSION, Int(CURL_HTTP_VERSION_2TLS)),
