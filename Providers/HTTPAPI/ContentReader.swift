@@ -1,11 +1,16 @@
 import Delivery
 import Dispatch
-import FoundationEssentials
 import HTTPTransport
 import MailModel
 import MessageFormat
 
 import struct NIOCore.ByteBuffer
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
 
 /// Brings a message's content into the form that a service needs.
 struct ContentReader {
@@ -34,8 +39,12 @@ struct ContentReader {
 
     private func read(_ message: QueuedMessage, path: String) async throws(Failure) -> OutgoingMail {
         let size = message.content.size
+        guard !self.needsWholeContent else {
+            let whole = try await octets(of: path, limit: size)
+            return self.mail(message, start: whole, content: .bytes(whole))
+        }
         let start = try await octets(of: path, limit: min(size, HeaderSection.sizeLimit))
-        guard self.needsWholeContent || hasBlindCopies(start) else {
+        guard hasBlindCopies(start) else {
             return self.mail(message, start: start, content: .file(path: path, size: size))
         }
         let whole = try await octets(of: path, limit: size)
@@ -79,9 +88,21 @@ private func readOctets(of path: String, limit: Int) -> Result<ByteBuffer, Failu
         text: "the content of the message could not be read from its file",
         reason: .localTrouble
     )
-    // Mapped, so that a look at the header does not read the rest.
-    guard let data = try? Data(contentsOf: URL(filePath: path), options: .mappedIfSafe), data.count >= limit else {
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else {
         return .failure(trouble)
     }
-    return .success(ByteBuffer(bytes: data.prefix(limit)))
+    defer { close(descriptor) }
+    var buffer = ByteBuffer()
+    buffer.reserveCapacity(limit)
+    while buffer.readableBytes < limit {
+        let offset = buffer.readableBytes
+        let count = buffer.writeWithUnsafeMutableBytes(minimumWritableBytes: limit - offset) { space in
+            max(0, pread(descriptor, space.baseAddress, min(space.count, limit - offset), off_t(offset)))
+        }
+        guard count > 0 else {
+            return .failure(trouble)
+        }
+    }
+    return .success(buffer)
 }

@@ -5,6 +5,12 @@ import HTTPTransport
 import TestKit
 import Testing
 
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
+
 @Suite struct MailgunTests {
     private static let accepted = response(200, #"{"id":"<1@web>","message":"Queued. Thank you."}"#)
     private static let invalidTo = response(
@@ -82,6 +88,22 @@ import Testing
         #expect(bodyText(request).contains("<\(path) \(SampleMessages.djangoText.utf8.count)>"))
         #expect(self.values("o:testmode", request) == ["yes"])
         #expect(report.outcomes[0]?.failure == nil)
+    }
+
+    @Test("of a file that is streamed reads the header alone, however long the file is")
+    func readsHeaderAlone() async throws {
+        let path = FileManager.default.temporaryDirectory.appending(path: "hikyaku-\(UInt64.random(in: 0...(.max)))")
+            .path
+        try Data(SampleMessages.djangoText.utf8).write(to: URL(filePath: path))
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        // A hole, which takes no room on the disk, and more than there is memory for.
+        #expect(truncate(path, 1 << 38) == 0)
+        let attempt = ScriptedAttempt(
+            service: try self.service(),
+            answers: [Self.accepted],
+            storage: .file(path: path)
+        )
+        #expect(await attempt.run().report.outcomes[0]?.failure == nil)
     }
 
     @Test("keeps a message whose file is gone")
