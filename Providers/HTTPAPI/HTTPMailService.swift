@@ -71,13 +71,10 @@ extension OutgoingMail {
         guard let domain = self.reversePath.mailbox?.domain.text else {
             return false
         }
+        let own = (DomainALabels.ascii(domain) ?? domain).lowercased()
         let senders = AddressList(self.header, "From").mailboxes
-        return !senders.isEmpty && senders.allSatisfy { isSameDomain($0.domain, domain) }
+        return !senders.isEmpty && senders.allSatisfy { $0.asciiDomain.lowercased() == own }
     }
-}
-
-private func isSameDomain(_ left: String, _ right: String) -> Bool {
-    (DomainALabels.ascii(left) ?? left).lowercased() == (DomainALabels.ascii(right) ?? right).lowercased()
 }
 
 /// What a service said of a key without being given mail.

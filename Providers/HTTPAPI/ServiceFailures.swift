@@ -106,7 +106,7 @@ enum ServiceFailures {
         if address.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) {
             return self.impossibleAddress
         }
-        return recipient.mailbox.isASCII ? nil : self.internationalAddress
+        return recipient.mailbox.inASCII == nil ? self.internationalAddress : nil
     }
 }
 

@@ -103,6 +103,39 @@ import Testing
         #expect(failure.status.description == (persistence == .permanent ? "5.3.5" : "4.3.5"))
     }
 
+    @Test("gives an international domain as A-labels wherever it stands; only a local part has no other form")
+    func internationalDomains() async throws {
+        let content = SampleMessages.lines(
+            "From: Shop <a@b\u{FC}cher.test>",
+            "Reply-To: r@b\u{FC}cher.test",
+            "To: U <u@B\u{FC}cher.test>",
+            "",
+            "x"
+        )
+        let services: [any HTTPMailService] = [
+            try self.service(), try #require(MailgunService(.init(key: ScriptedAttempt.key))),
+        ]
+        for service in services {
+            let (report, requests, _) = await ScriptedAttempt(
+                service: service,
+                answers: [response(service is SendGridService ? 202 : 200, #"{"id":"1"}"#)],
+                content: content,
+                recipients: ["u@b\u{FC}cher.test", "\u{FC}@x.test"]
+            ).run()
+            #expect(report.outcomes[0]?.failure == nil)
+            #expect(report.outcomes[1]?.failure?.scope == .capability)
+            let request = try #require(requests.first)
+            let text = bodyText(request)
+            #expect(text.contains("u@xn--bcher-kva.test"))
+            if service is SendGridService {
+                #expect(text.contains(#""to":[{"email":"u@xn--bcher-kva.test","name":"U"}]"#))
+                #expect(!text.contains("\u{FC}"))
+            } else {
+                #expect(request.url.hasSuffix("/v3/xn--bcher-kva.test/messages.mime"))
+            }
+        }
+    }
+
     @Test("does not call a recipient ambiguous whose call was never made")
     func ambiguousIsExact() async throws {
         let lost = HTTPFailure(kind: .connectionLost, bodySent: true, description: "lost")

@@ -57,7 +57,7 @@ package struct MailgunService: HTTPMailService {
         guard senders.allSatisfy({ $0.localPart.utf8.allSatisfy { $0 < 0x80 } }) else {
             throw ServiceFailures.cannotCarry("this service takes only From addresses in ASCII")
         }
-        guard let domain = self.configuration.domain ?? senders.first?.domain, isDomainName(domain) else {
+        guard let domain = self.configuration.domain ?? senders.first?.asciiDomain, isDomainName(domain) else {
             throw ServiceFailures.cannotCarry("the From field names no domain that could be the sending domain")
         }
         return domain
@@ -67,7 +67,7 @@ package struct MailgunService: HTTPMailService {
         let content = message(mail)
         var form = MultipartForm(boundary: self.boundary(for: content))
         for recipient in recipients {
-            form.add("to", recipient.mailbox.description)
+            form.add("to", recipient.mailbox.inASCII ?? recipient.mailbox.description)
         }
         form.add("o:tracking", "no")
         if self.configuration.isTestMode {

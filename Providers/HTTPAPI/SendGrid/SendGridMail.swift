@@ -9,12 +9,12 @@ struct SendGridMail: Encodable {
         var name: String?
 
         init(_ mailbox: HeaderMailbox) {
-            self.email = mailbox.address
+            self.email = mailbox.inASCIIWherePossible
             self.name = mailbox.displayName
         }
 
         init(_ mailbox: Mailbox) {
-            self.email = mailbox.description
+            self.email = mailbox.inASCII ?? mailbox.description
         }
     }
 

@@ -17,7 +17,7 @@ struct SendGridRecipients {
         var waiting: [String: [Recipient]] = [:]
         var order: [String] = []
         for recipient in recipients {
-            let key = recipient.mailbox.description.lowercased()
+            let key = recipient.mailbox.asciiKey
             if waiting[key] == nil {
                 order.append(key)
             }
@@ -27,11 +27,11 @@ struct SendGridRecipients {
         var lists: [String: [SendGridMail.Address]] = ["to": [], "cc": [], "bcc": []]
         for list in ["to", "cc"] {
             for mailbox in AddressList(header, list).mailboxes {
-                guard envelope.contains(mailbox.key) else {
+                guard envelope.contains(mailbox.asciiKey) else {
                     self.headerRewritten = true
                     continue
                 }
-                if let found = waiting.removeValue(forKey: mailbox.key) {
+                if let found = waiting.removeValue(forKey: mailbox.asciiKey) {
                     self.places["\(list).\(lists[list]?.count ?? 0)"] = found.map(\.number)
                     lists[list]?.append(SendGridMail.Address(mailbox))
                 }

@@ -97,7 +97,7 @@ private func apart(_ recipients: [Recipient]) -> [([Recipient], SendGridRecipien
     var groups: [[Recipient]] = []
     var places: [String: Int] = [:]
     for recipient in recipients {
-        let key = recipient.mailbox.description.lowercased()
+        let key = recipient.mailbox.asciiKey
         if let place = places[key] {
             groups[place].append(recipient)
         } else {
