@@ -15,7 +15,10 @@ package enum Charset {
     /// Octets that mean nothing in their charset become U+FFFD.
     package static func decode(_ bytes: [UInt8], label: String) -> String? {
         switch label.lowercased() {
-        case "", "us-ascii", "ascii", "utf-8", "utf8":
+        case "utf-8", "utf8":
+            // One bad octet, as where a text was cut within a character, costs one character.
+            String(decoding: bytes, as: UTF8.self)
+        case "", "us-ascii", "ascii":
             decodeUndeclared(bytes[...])
         case "iso-8859-1", "latin1", "windows-1252", "cp1252":
             decodeWestern(bytes[...])

@@ -12,6 +12,14 @@ struct CharsetTests {
         }
     }
 
+    @Test("a bad octet in declared UTF-8 costs one character; undeclared, it makes the text Windows-1252")
+    func badOctet() {
+        let octets = Array("確認".utf8.dropLast()) + Array(" na\u{EF}ve".utf8)
+        #expect(Charset.decode(octets, label: "UTF-8") == "確\u{FFFD} na\u{EF}ve")
+        #expect(Charset.decode([0x6E, 0x61, 0xEF, 0x76, 0x65], label: "") == "na\u{EF}ve")
+        #expect(Charset.decode([0x6E, 0x61, 0xEF, 0x76, 0x65], label: "us-ascii") == "na\u{EF}ve")
+    }
+
     @Test("any octets come to an end in any charset", arguments: UInt64(1)...20)
     func endsForGarbage(_ seed: UInt64) {
         var state = seed
