@@ -36,9 +36,10 @@ package struct SendGridService: HTTPMailService {
             throw ServiceFailures.cannotCarry("\(possible.count) recipients are more than one call may name")
         }
         let shown = SendGridRecipients(mail.header, possible)
-        composition.headerRewritten = shown.headerRewritten
+        let isApart = shown.personalization.to.isEmpty
+        composition.headerRewritten = shown.headerRewritten || isApart && shown.personalization.cc != nil
         // Without anybody to show in To, each is told alone: To must not be empty, and must not tell of the others.
-        let calls = shown.personalization.to.isEmpty ? apart(possible) : [(possible, shown)]
+        let calls = isApart ? apart(possible) : [(possible, shown)]
         // With all attachments in it, and so written once for all calls.
         let common = try octets(json)
         for (group, named) in calls where !group.isEmpty {

@@ -144,6 +144,20 @@ import Testing
         #expect(report.outcomes[2]?.failure?.reason == .rateLimited)
     }
 
+    @Test("records that of a message with Cc alone nobody sees the others; without To and Cc nothing is lost")
+    func recordsLostCc() async throws {
+        for (field, isRewritten) in [("Cc: a@x.test, b@x.test", true), ("X-Group: people", false)] {
+            let (report, requests, _) = await ScriptedAttempt(
+                service: try self.service(),
+                answers: [Self.accepted],
+                content: "From: s@x.test\r\n\(field)\r\n\r\nx",
+                recipients: ["a@x.test", "b@x.test"]
+            ).run()
+            #expect(requests.count == 2)
+            #expect(report.evidence.headerRewritten == isRewritten)
+        }
+    }
+
     @Test("writes what all calls of a message share once, however many there are")
     func sharesOctets() async throws {
         let people = (0..<200).map { "r\($0)@x.test" }
