@@ -44,6 +44,8 @@ enum TransportFailures {
             Row(stage: .connect, status: .init(4, 4, 4), reason: .prohibitedAddress)
         case .invalidRequest:
             Row(persistence: .permanent, stage: .connect, status: .init(5, 3, 5), reason: .misconfigured)
+        case .unreadable:
+            Row(scope: .local, stage: .data, status: .init(4, 3, 0), reason: .localTrouble)
         case .cancelled:
             Row(scope: .local, stage: .connect, status: .init(4, 3, 2), reason: .interrupted)
         }

@@ -110,6 +110,8 @@ package struct HTTPFailure: Error, Sendable {
     package enum Kind: String, Sendable {
         case resolve, connect, tls, send, timeout, connectionLost, responseTooLarge, prohibited, invalidRequest
         case cancelled
+        /// A file of the body could not be read, or has become shorter.
+        case unreadable
     }
 
     package var kind: Kind

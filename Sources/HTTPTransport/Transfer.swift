@@ -30,6 +30,8 @@ final class Transfer: @unchecked Sendable {
     private(set) var handle: UnsafeMutableRawPointer?
     private var lists: [UnsafeMutablePointer<curl_slist>] = []
     private var upload: UploadBody
+    /// A file of the body could not be read: the trouble is ours.
+    private var isUnreadable = false
     /// libcurl wanted to send the body again, which the server may have had.
     private var wasRefusedRepetition = false
     private var status = 0
@@ -183,7 +185,7 @@ extension Transfer {
                 }
                 let space = UnsafeMutableRawBufferPointer(start: bytes, count: size * count)
                 let transfer = Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue()
-                return transfer.upload.read(into: space) ?? Int(CURL_READFUNC_ABORT)
+                return transfer.readBody(into: space)
             },
             hikyaku_curl_set_pointer(handle, CURLOPT_SEEKDATA, context),
             // A kept connection that proves dead makes libcurl send the body again from its beginning.
@@ -200,6 +202,14 @@ extension Transfer {
     /// Servers close idle connections after a minute or so; using one at that moment would be a doubt about the request.
     private func distrustOldConnections(_ handle: UnsafeMutableRawPointer) -> Bool {
         hikyaku_curl_set_long(handle, CURLOPT_MAXAGE_CONN, 20) == CURLE_OK
+    }
+
+    private func readBody(into space: UnsafeMutableRawBufferPointer) -> Int {
+        guard let count = self.upload.read(into: space) else {
+            self.isUnreadable = true
+            return Int(CURL_READFUNC_ABORT)
+        }
+        return count
     }
 
     private func rewind() -> Int32 {
@@ -330,6 +340,9 @@ extension Transfer {
     }
 
     private func kind(of code: CURLcode, isConnected: Bool) -> HTTPFailure.Kind {
+        guard !self.isUnreadable else {
+            return .unreadable
+        }
         switch code {
         case CURLE_COULDNT_RESOLVE_HOST, CURLE_COULDNT_RESOLVE_PROXY:
             return .resolve

@@ -31,6 +31,7 @@ import Testing
             TransportRow(kind: .timeout, stage: .data, reason: .timeout),
             TransportRow(kind: .prohibited, stage: .connect, reason: .prohibitedAddress),
             TransportRow(kind: .invalidRequest, persistence: .permanent, stage: .connect, reason: .misconfigured),
+            TransportRow(kind: .unreadable, scope: .local, stage: .data, reason: .localTrouble),
             TransportRow(kind: .cancelled, scope: .local, stage: .connect, reason: .interrupted),
             TransportRow(kind: .timeout, bodySent: true, persistence: .ambiguous, stage: .commit, reason: .noAnswer),
             TransportRow(

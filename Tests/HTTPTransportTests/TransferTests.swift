@@ -219,9 +219,9 @@ struct TransferTests: TransferSuite {
                 #expect(server.record.requests[0].bodyHash == FakeHTTPServer.hash(whole))
 
                 let short = self.post(server, body: .pieces([.file(path: file.path, size: octets.count + 1)]))
-                await self.expect(.send, isSent: false, client, short)
+                await self.expect(.unreadable, isSent: false, client, short)
                 let missing = self.post(server, body: .pieces([.file(path: file.path + "x", size: 1)]))
-                await self.expect(.send, isSent: false, client, missing)
+                await self.expect(.unreadable, isSent: false, client, missing)
             }
         }
     }
