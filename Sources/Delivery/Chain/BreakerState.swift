@@ -4,6 +4,7 @@ package import MailModel
 package struct BreakerKey: Hashable, Sendable, Codable, CustomStringConvertible {
     package enum Part: Hashable, Sendable, Codable {
         case whole
+        /// Mail from one domain; `<>` for reports, which come from none.
         case senderDomain(String)
         case destination(String)
     }
