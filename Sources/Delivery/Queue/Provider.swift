@@ -10,7 +10,8 @@ package protocol Provider: Sendable {
     ///
     /// Calls `beforeCommit` exactly once before the stage `commit` (the final dot, the HTTP body), so that the store
     /// knows of any attempt with an outside effect. When `beforeCommit` throws, nothing more is sent and all recipients
-    /// fail with scope `local`. Ends by `deadline` with stage and reason of where it stood.
+    /// fail with scope `local`. Ends by `deadline` with stage and reason of where it stood; only
+    /// content that is going out steadily, and the wait for the answer to it, may last longer, unless it is cancelled.
     func attempt(
         _ message: QueuedMessage,
         to recipients: [Recipient],
