@@ -47,7 +47,12 @@ package struct BreakerBoard: Sendable {
     /// Starts with what the store remembers; ways that wait for a new configuration may be probed at once.
     package init(policy: Policy, remembered: [BreakerKey: BreakerState] = [:]) {
         self.policy = policy
-        self.open = remembered
+        // The configuration is read at the start, and so may have changed.
+        self.open = remembered.mapValues { state in
+            var state = state
+            state.openUntil = state.openUntil ?? state.openedAt
+            return state
+        }
     }
 
     /// Asks for the use of a provider for mail from one sender domain to one destination; nil parts are not guarded.

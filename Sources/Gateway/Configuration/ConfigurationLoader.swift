@@ -58,7 +58,7 @@ package struct ConfigurationLoader {
     private func configuration() -> GatewayConfiguration {
         let hostname = self.hostname()
         let directory = self.root.text("data-directory") ?? "/var/lib/hikyaku"
-        let domain = self.root.text("domain") ?? self.alias("POSTFIX_MYDOMAIN", "MYDOMAIN", for: "domain") ?? hostname
+        let domain = self.name("domain", "POSTFIX_MYDOMAIN", "MYDOMAIN") ?? hostname
         let limits = self.limits()
         let providers = ProviderLoader(tree: self.tree, root: self.root).load()
         let configuration = GatewayConfiguration(
@@ -94,7 +94,7 @@ package struct ConfigurationLoader {
     }
 
     private func hostname() -> String {
-        if let name = self.root.text("hostname") ?? self.alias("POSTFIX_MYHOSTNAME", "MYHOSTNAME", for: "hostname") {
+        if let name = self.name("hostname", "POSTFIX_MYHOSTNAME", "MYHOSTNAME") {
             return name
         }
         var buffer = [CChar](repeating: 0, count: 256)
@@ -105,8 +105,32 @@ package struct ConfigurationLoader {
         return name.isEmpty ? "localhost" : name
     }
 
+    /// A name that goes into every dialogue and header section, where a wrong octet would bounce all mail.
+    ///
+    /// White space at its ends is its file's, such as the CR of an environment file that was written on Windows.
+    private func name(_ key: String, _ aliases: String...) -> String? {
+        guard let written = self.root.text(key) ?? self.alias(aliases, for: key) else {
+            return nil
+        }
+        let name = written.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed()
+        let isName =
+            !name.isEmpty && name.count <= 255
+            && name.allSatisfy { character in
+                character.isASCII && (character.isLetter || character.isNumber || ".-_[]:".contains(character))
+            }
+        guard isName else {
+            self.root.report(
+                key,
+                self.root.raw(key),
+                "expected a host name such as mail.example.com, found \"\(written)\""
+            )
+            return nil
+        }
+        return String(name)
+    }
+
     /// A name of the containers that we replace; understood, with a word on how we call it.
-    private func alias(_ names: String..., for key: String) -> String? {
+    private func alias(_ names: [String], for key: String) -> String? {
         for name in names {
             guard let value = self.tree.environment[name], !value.isEmpty else {
                 continue

@@ -28,6 +28,16 @@ struct BreakerBoardTests {
         #expect(board.permit("gmail", from: nil, to: nil, at: later) == .allowed)
     }
 
+    @Test("what waited for another configuration is probed at once after a start, which reads it")
+    func startsAfresh() {
+        var before = self.board()
+        let state = before.trip(self.gmail, by: .sample(.permanent, .provider), untilChanged: true, at: self.start)
+        let later = self.start + .seconds(10)
+        #expect(before.permit("gmail", from: nil, to: nil, at: later) == .refused(until: self.start + .seconds(900)))
+        var after = self.board([self.gmail: state])
+        #expect(after.permit("gmail", from: nil, to: nil, at: later) == .probe([self.gmail]))
+    }
+
     @Test("of single destinations nothing is remembered for ever; of providers everything")
     func forgets() {
         var board = self.board()

@@ -95,6 +95,14 @@ struct ConfigurationEnvironmentTests {
         }
     }
 
+    @Test("the line ends of an environment file that was written on Windows belong to no name")
+    func takesNamesFromWindows() throws {
+        let environment = ["POSTFIX_MYHOSTNAME": "mail.example.com\r", "HIKYAKU_DOMAIN": " example.com \r"]
+        let configuration = try ConfigurationLoader.parse(nil, source: "environment", environment: environment)
+        #expect(configuration.hostname == "mail.example.com")
+        #expect(configuration.domain == "example.com")
+    }
+
     @Test("the names of a Postfix container are told how we call them; what the file says wins over them")
     func tellsOurNames() throws {
         let environment = ["POSTFIX_MYHOSTNAME": "mail.example.com", "POSTFIX_MYDOMAIN": "example.com"]

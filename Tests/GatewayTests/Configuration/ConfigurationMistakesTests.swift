@@ -29,6 +29,11 @@ struct ConfigurationMistakesTests {
 
     static let inTheFile = [
         Mistake(
+            "a host name that is none",
+            "hostname: mail server",
+            "hikyaku.yaml:1: hostname: expected a host name such as mail.example.com, found \"mail server\""
+        ),
+        Mistake(
             "an unknown key deep down",
             "listeners:\n  smtp:\n    tsl: none",
             "hikyaku.yaml:3: listeners.smtp.tsl is no setting of Hikyaku; did you mean \"tls\"?"
