@@ -78,10 +78,21 @@ final class SettingsTree {
     func reportUnknownEnvironment(besides others: Set<String>) {
         let unknown = self.environment.keys.filter {
             $0.hasPrefix(Self.environmentPrefix) && !self.knownEnvironment.contains($0) && !others.contains($0)
+                && !Self.isServiceLink($0)
         }
         for name in unknown.sorted() {
             let hint = nearest(to: name, among: self.knownEnvironment).map { "; did you mean \($0)?" } ?? ""
             self.report(environment: name, "is no setting of Hikyaku\(hint)")
         }
+    }
+
+    /// Whether a name is one of those that Kubernetes gives to all beside a Service called hikyaku: `HIKYAKU_PORT_25_TCP_ADDR`.
+    private static func isServiceLink(_ name: String) -> Bool {
+        let rest = name.dropFirst(self.environmentPrefix.count)
+        if rest == "PORT" || rest == "SERVICE_HOST" || rest.hasPrefix("SERVICE_PORT") {
+            return true
+        }
+        let words = rest.split(separator: "_")
+        return words.count >= 3 && words[0] == "PORT" && Int(words[1]) != nil && ["TCP", "UDP"].contains(words[2])
     }
 }

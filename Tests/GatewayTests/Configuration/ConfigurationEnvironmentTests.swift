@@ -95,6 +95,20 @@ struct ConfigurationEnvironmentTests {
         }
     }
 
+    @Test("what Kubernetes says of a Service called hikyaku is no setting, and no mistake")
+    func passesServiceLinks() throws {
+        let names = [
+            "HIKYAKU_SERVICE_HOST", "HIKYAKU_SERVICE_PORT", "HIKYAKU_SERVICE_PORT_SMTP", "HIKYAKU_PORT",
+            "HIKYAKU_PORT_25_TCP", "HIKYAKU_PORT_25_TCP_ADDR",
+        ]
+        let environment = Dictionary(uniqueKeysWithValues: names.map { ($0, "tcp://10.0.0.1:25") })
+        let configuration = try ConfigurationLoader.parse(nil, source: "environment", environment: environment)
+        #expect(configuration.chain == ["direct"])
+        #expect(throws: ConfigurationFailure.self) {
+            try ConfigurationLoader.parse(nil, source: "environment", environment: ["HIKYAKU_PORT_TCP": "25"])
+        }
+    }
+
     @Test("the line ends of an environment file that was written on Windows belong to no name")
     func takesNamesFromWindows() throws {
         let environment = ["POSTFIX_MYHOSTNAME": "mail.example.com\r", "HIKYAKU_DOMAIN": " example.com \r"]
