@@ -209,7 +209,9 @@ extension ResolverChain {
         if let answer = finding.answer {
             self.cache.store(answer, for: key.question, confirmed: key.confirmsNegative)
         } else if finding.verdict == .bogus {
-            // The last good answer is no better: it may be what the forger wants.
+            // The last good answer is no better: it may be what the forger wants, and what he says now may have become it.
+            self.cache.remove(key.question)
+            self.forget(key.question)
             self.announceBogus(key.question, finding)
         } else if let stale = await self.recall(key.question) {
             self.announceStale(key.question, stale.age)

@@ -98,6 +98,12 @@ struct AgreementTests {
                 #expect(found.staleAge == nil, "the last good answer may be the forger's")
                 #expect(found.story(validator, credulous) == ["1 \(refusal.result)", "2 2 records"])
                 #expect(chain.sources().map(\.isHealthy) == [true, true], "both did their work")
+                chain.flush()
+                for server in [validator, credulous] {
+                    server.behave(.code(5))
+                }
+                let later = await chain.mailExchangers(of: "shop.test")
+                #expect(later.staleAge == nil, "what was called bogus is no last good answer")
             }
         }
     }
