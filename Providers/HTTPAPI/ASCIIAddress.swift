@@ -6,15 +6,16 @@ import MessageFormat
 extension Mailbox {
     /// Nil where the local part is not ASCII, which has no other form, or the domain cannot be one.
     var inASCII: String? {
-        guard self.localPart.utf8.allSatisfy({ $0 < 0x80 }), let domain = DomainALabels.ascii(self.domain.text) else {
-            return nil
-        }
-        return "\(self.localPart)@\(domain)"
+        self.localPart.utf8.allSatisfy { $0 < 0x80 } ? self.withALabels?.description : nil
+    }
+
+    var inASCIIWherePossible: String {
+        self.inASCII ?? self.description
     }
 
     /// For comparing with the addresses of the header.
     var asciiKey: String {
-        (self.inASCII ?? self.description).lowercased()
+        self.inASCIIWherePossible.lowercased()
     }
 }
 

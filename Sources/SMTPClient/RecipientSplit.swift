@@ -50,10 +50,6 @@ struct RecipientSplit {
 }
 
 extension RecipientResult {
-    fileprivate var isAccepted: Bool {
-        if case .accepted = self { true } else { false }
-    }
-
     /// Whether a recipient was refused for those before it; without an enhanced code only when some were taken.
     fileprivate func isTooMany(after accepted: Int) -> Bool {
         guard case .failed(let failure) = self, failure.stage == .rcpt, let reply = failure.reply else {

@@ -40,21 +40,18 @@ package final class AuthenticationLedger: Sendable {
     /// Whether an address is left out; its attempts then count no more, so that the time of waiting ends.
     package func isBlocked(_ address: IPAddress, now: NIODeadline = .now()) -> Bool {
         self.records.withLock { records in
-            guard let record = records[address.network] else {
-                return false
-            }
-            guard record.forgottenAt > now else {
+            guard let failures = Self.failures(of: address, in: records, now: now) else {
                 records[address.network] = nil
                 return false
             }
-            return record.failures >= self.limit
+            return failures >= self.limit
         }
     }
 
     /// Notes a failure.
     package func noteFailure(of address: IPAddress, now: NIODeadline = .now()) -> Consequence {
         self.records.withLock { records in
-            let known = records[address.network].flatMap { $0.forgottenAt > now ? $0.failures : nil }
+            let known = Self.failures(of: address, in: records, now: now)
             if known == nil, records.count >= Self.addressLimit {
                 Self.makeRoom(in: &records, now: now)
             }
@@ -66,9 +63,12 @@ package final class AuthenticationLedger: Sendable {
 
     /// Failures of an address that are remembered.
     package func failures(of address: IPAddress, now: NIODeadline = .now()) -> Int {
-        self.records.withLock { records in
-            records[address.network].flatMap { $0.forgottenAt > now ? $0.failures : nil } ?? 0
-        }
+        self.records.withLock { Self.failures(of: address, in: $0, now: now) ?? 0 }
+    }
+
+    /// Nil for an address that has not failed, or so long ago that it is forgotten.
+    private static func failures(of address: IPAddress, in records: [IPAddress: Record], now: NIODeadline) -> Int? {
+        records[address.network].flatMap { $0.forgottenAt > now ? $0.failures : nil }
     }
 
     private static func delay(after failures: Int) -> TimeAmount {

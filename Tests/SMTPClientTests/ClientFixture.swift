@@ -56,16 +56,6 @@ struct ClientFixture {
     }
 }
 
-extension RecipientResult {
-    var isAccepted: Bool {
-        if case .accepted = self { true } else { false }
-    }
-
-    var failure: ClientFailure? {
-        if case .failed(let failure) = self { failure } else { nil }
-    }
-}
-
 extension [RecipientResult] {
     var areAccepted: Bool {
         !self.isEmpty && self.allSatisfy(\.isAccepted)

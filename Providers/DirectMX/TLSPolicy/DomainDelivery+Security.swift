@@ -116,7 +116,7 @@ extension DomainDelivery {
             return
         }
         // Not before clear text has proved a way: who demands TLS would else be locked out by one handshake that broke.
-        if let failure = report.tlsFailure, report.hasAcceptance {
+        if let failure = report.tlsFailure, report.results.contains(where: \.isAccepted) {
             self.configuration.security.clearText.remember(host, endpoint.address, "\(failure)")
         }
         if let failure = report.tlsFailure ?? report.hostFailure, failure.stage == .tls {
@@ -180,22 +180,10 @@ extension DomainDelivery {
 }
 
 extension TransferReport {
-    fileprivate var hasAcceptance: Bool {
-        self.results.contains { if case .accepted = $0 { true } else { false } }
-    }
-
     /// The reply by which a host refused all recipients, where it may be for want of TLS (530, X.7.0, X.7.10).
     fileprivate var refusalOfClearText: ClientFailure? {
-        let refusals = self.results.map { result in
-            guard case .failed(let failure) = result, [.ehlo, .mail, .rcpt].contains(failure.stage),
-                let reply = failure.reply
-            else {
-                return ClientFailure?.none
-            }
-            let isSecurity = reply.enhanced.map { $0.subject == 7 && ($0.detail == 0 || $0.detail == 10) } ?? false
-            return reply.code == 530 || isSecurity ? failure : nil
-        }
-        return refusals.contains(nil) ? nil : refusals.first ?? nil
+        let refusals = self.results.compactMap(\.failure).filter(\.mayWantTLS)
+        return refusals.count == self.results.count ? refusals.first : nil
     }
 
     /// `TLSv1.3 verified, mta-sts enforce`; a word that stands there already is not said twice.
@@ -208,5 +196,14 @@ extension TransferReport {
         if let tls = self.tls, let word, !tls.hasSuffix(word) {
             self.tls = "\(tls), \(word)"
         }
+    }
+}
+
+extension ClientFailure {
+    fileprivate var mayWantTLS: Bool {
+        guard [.ehlo, .mail, .rcpt].contains(self.stage), let reply = self.reply else {
+            return false
+        }
+        return reply.code == 530 || reply.enhanced.map { $0.subject == 7 && [0, 10].contains($0.detail) } ?? false
     }
 }

@@ -67,7 +67,7 @@ package struct MailgunService: HTTPMailService {
         let content = message(mail)
         var form = MultipartForm(boundary: self.boundary(for: content))
         for recipient in recipients {
-            form.add("to", recipient.mailbox.inASCII ?? recipient.mailbox.description)
+            form.add("to", recipient.mailbox.inASCIIWherePossible)
         }
         form.add("o:tracking", "no")
         if self.configuration.isTestMode {

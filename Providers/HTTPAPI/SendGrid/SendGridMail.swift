@@ -14,7 +14,7 @@ struct SendGridMail: Encodable {
         }
 
         init(_ mailbox: Mailbox) {
-            self.email = mailbox.inASCII ?? mailbox.description
+            self.email = mailbox.inASCIIWherePossible
         }
     }
 

@@ -23,8 +23,6 @@ extension SendGridService {
     }
 
     private func failure(_ response: ServiceResponse, _ errors: [Item], text: String, quote: String) -> Failure {
-        // Stands on every response and tells of the rate of requests, never of credits.
-        let rateReset = "X-RateLimit-Reset"
         switch response.status {
         case 400 where errors.contains { $0.field == "from" || $0.field?.hasPrefix("from.") == true }:
             return ServiceFailures.message(quote)
@@ -48,7 +46,8 @@ extension SendGridService {
         case 421, 503:
             return ServiceFailures.unavailable(quote, wait: response.wait())
         case 429:
-            return ServiceFailures.rate(quote, wait: response.wait(resetHeader: rateReset))
+            // This header stands on every response and tells of the rate of requests, never of credits.
+            return ServiceFailures.rate(quote, wait: response.wait(resetHeader: "X-RateLimit-Reset"))
         case 500... where !errors.isEmpty:
             return ServiceFailures.unavailable(quote, wait: response.wait())
         case 408, 409, 425, 500..., ..<300:

@@ -1,4 +1,5 @@
 import CIDN2
+package import MailModel
 
 /// The form of an internationalised domain that the DNS knows (RFC 5891 §4), as libidn2 makes it.
 ///
@@ -31,5 +32,12 @@ package enum DomainALabels {
         let name = String(cString: lookupName)
         let labels = name.split(separator: ".", omittingEmptySubsequences: false)
         return labels.contains(where: \.isEmpty) ? nil : name
+    }
+}
+
+extension Mailbox {
+    /// The same mailbox with its domain as A-labels; nil when the domain cannot be one.
+    package var withALabels: Mailbox? {
+        DomainALabels.ascii(self.domain.text).map { Mailbox(localPart: self.localPart, domain: MailDomain($0)) }
     }
 }

@@ -111,9 +111,10 @@ package struct BreakerBoard: Sendable {
     }
 
     /// Counts an attempt whose answer never came; whether that is one too many, as it is for a probe.
-    package mutating func isDoubtful(_ key: BreakerKey) -> Bool {
-        self.doubts[key.provider, default: 0] += 1
-        return self.doubts[key.provider, default: 0] >= self.policy.doubtLimit || self.probing.contains(key)
+    package mutating func countDoubt(_ key: BreakerKey) -> Bool {
+        let count = self.doubts[key.provider, default: 0] + 1
+        self.doubts[key.provider] = count
+        return count >= self.policy.doubtLimit || self.probing.contains(key)
     }
 
     /// Closes what a successful attempt has proved to work; returns what was open.

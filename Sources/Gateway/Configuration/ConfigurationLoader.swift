@@ -112,7 +112,7 @@ package struct ConfigurationLoader {
         guard let written = self.root.text(key) ?? self.alias(aliases, for: key) else {
             return nil
         }
-        let name = written.drop(while: \.isWhitespace).reversed().drop(while: \.isWhitespace).reversed()
+        let name = written[...].trimmed
         let isName =
             !name.isEmpty && name.count <= 255
             && name.allSatisfy { character in
@@ -126,7 +126,7 @@ package struct ConfigurationLoader {
             )
             return nil
         }
-        return String(name)
+        return name
     }
 
     /// A name of the containers that we replace; understood, with a word on how we call it.

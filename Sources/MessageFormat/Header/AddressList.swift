@@ -17,11 +17,6 @@ package struct HeaderMailbox: Hashable, Sendable {
     package var address: String {
         "\(self.localPart)@\(self.domain)"
     }
-
-    /// For comparing addresses as people and APIs do: without regard to case, in either part.
-    package var key: String {
-        self.address.lowercased()
-    }
 }
 
 /// The mailboxes of an address field, groups opened, in their order (RFC 5322 §3.4).

@@ -3,7 +3,7 @@ import MailModel
 import NIOCore
 import NIOSSL
 import NIOTLS
-package import SMTPProtocol
+import SMTPProtocol
 
 /// Runs a `ClientSession` on a channel; decides nothing but when a wait is over.
 ///
@@ -411,22 +411,6 @@ final class ClientHandler: ChannelInboundHandler {
             self.quit()
         } else {
             self.interrupt(.timeout)
-        }
-    }
-}
-
-/// How long a stage took.
-package struct StageTiming: Hashable, Sendable {
-    package var stage: ClientStage
-    package var duration: Duration
-}
-
-extension [StageTiming] {
-    mutating func add(_ amount: TimeAmount, at stage: ClientStage) {
-        if let last = self.indices.last, self[last].stage == stage {
-            self[last].duration += .nanoseconds(amount.nanoseconds)
-        } else {
-            self.append(StageTiming(stage: stage, duration: .nanoseconds(amount.nanoseconds)))
         }
     }
 }

@@ -35,9 +35,3 @@ extension MailTransaction {
         return mail
     }
 }
-
-extension Mailbox {
-    fileprivate var withALabels: Mailbox? {
-        DomainALabels.ascii(self.domain.text).map { Mailbox(localPart: self.localPart, domain: MailDomain($0)) }
-    }
-}

@@ -87,6 +87,14 @@ package enum RecipientResult: Hashable, Sendable {
     /// The reply to the final dot.
     case accepted(Reply)
     case failed(ClientFailure)
+
+    package var isAccepted: Bool {
+        if case .accepted = self { true } else { false }
+    }
+
+    package var failure: ClientFailure? {
+        if case .failed(let failure) = self { failure } else { nil }
+    }
 }
 
 /// A message's envelope for one transaction, and what the server must know of the content beforehand.

@@ -119,8 +119,7 @@ package struct ClientSession: Sendable {
     }
 
     package mutating func receive(_ heard: Reply) -> Action {
-        // A challenge is answered as it came; it ends in no record.
-        let reply = heard.code == 334 ? heard : self.secrets?.hidden(in: heard) ?? heard
+        let reply = self.secrets?.hidden(in: heard) ?? heard
         switch self.state {
         case .greeting:
             return self.receiveGreeting(reply)
@@ -131,7 +130,7 @@ package struct ClientSession: Sendable {
         case .startingTLS:
             return self.receiveStartTLS(reply)
         case .authenticating(let authentication, let cancelled):
-            return self.receiveAuth(reply, in: authentication, cancelled: cancelled)
+            return self.receiveAuth(reply, challenge: heard.lines.first ?? "", in: authentication, cancelled: cancelled)
         case .transaction(var transaction):
             // Nobody else holds the transaction now, so that changing it copies nothing.
             self.state = .ready
@@ -272,8 +271,10 @@ package struct ClientSession: Sendable {
         return self.send(secret: authentication.command)
     }
 
+    /// The challenge is what a 334 says, as it came.
     private mutating func receiveAuth(
         _ reply: Reply,
+        challenge: String,
         in authentication: ClientAuthentication,
         cancelled: Bool
     ) -> Action {
@@ -284,10 +285,10 @@ package struct ClientSession: Sendable {
             return .ready
         }
         guard reply.code == 334, !cancelled else {
-            return self.fail(.auth, self.secrets?.hidden(in: reply) ?? reply)
+            return self.fail(.auth, reply)
         }
         // RFC 4954 §4: "*" cancels, and a 501 must follow.
-        let answer = authentication.respond(to: reply.lines.first ?? "")
+        let answer = authentication.respond(to: challenge)
         self.state = .authenticating(authentication, cancelled: answer == nil)
         return self.send(secret: answer ?? .authResponse("*"))
     }

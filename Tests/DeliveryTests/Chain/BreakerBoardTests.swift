@@ -67,18 +67,18 @@ struct BreakerBoardTests {
     @Test("a run of answers that never came is a doubt; a success ends it, and a probe needs no run")
     func doubts() {
         var board = self.board()
-        var run = (0..<2).map { _ in board.isDoubtful(self.gmail) }
+        var run = (0..<2).map { _ in board.countDoubt(self.gmail) }
         #expect(run == [false, false])
         #expect(board.close(provider: "gmail", senderDomain: nil, destination: nil) == [])
-        run = (0..<3).map { _ in board.isDoubtful(self.gmail) }
+        run = (0..<3).map { _ in board.countDoubt(self.gmail) }
         #expect(run == [false, false, true])
-        let other = board.isDoubtful(BreakerKey(provider: "direct"))
+        let other = board.countDoubt(BreakerKey(provider: "direct"))
         #expect(!other)
         _ = board.trip(self.gmail, by: .sample(.transient, .provider), at: self.start)
         _ = board.close(self.gmail)
         _ = board.trip(self.gmail, by: .sample(.transient, .provider), at: self.start)
         _ = board.permit("gmail", from: nil, to: nil, at: self.start + .seconds(10))
-        let probe = board.isDoubtful(self.gmail)
+        let probe = board.countDoubt(self.gmail)
         #expect(probe)
     }
 
