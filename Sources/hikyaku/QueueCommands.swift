@@ -56,7 +56,10 @@ struct Queue: AsyncParsableCommand {
     }
 
     struct Hold: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Keep messages from being tried.")
+        static let configuration = CommandConfiguration(
+            abstract: "Keep messages from being tried.",
+            discussion: "What is being delivered at this moment goes on; the answer says how many recipients that are."
+        )
 
         @OptionGroup var change: QueueChange
 
@@ -76,7 +79,13 @@ struct Queue: AsyncParsableCommand {
     }
 
     struct Delete: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Delete messages without a report to anybody.")
+        static let configuration = CommandConfiguration(
+            abstract: "Delete messages without a report to anybody.",
+            discussion: """
+                What is being delivered at this moment may still arrive, and is then on record as delivered; the answer \
+                says how many recipients that are.
+                """
+        )
 
         @OptionGroup var change: QueueChange
 
@@ -97,11 +106,22 @@ struct QueueChange: ParsableArguments {
             throw ValidationError("name a queue id, a recipient domain, or ALL")
         }
         let reply = try await askGateway(ControlRequest(verb, subject: self.subject), self.options)
+        print(self.json ? MessageJSON.text(of: self.counts(reply)) : self.sentence(reply, done))
+    }
+
+    private func counts(_ reply: ControlReply) -> [String: Int] {
+        var counts = ["recipients": reply.count ?? 0]
+        counts["running"] = reply.running
+        return counts
+    }
+
+    private func sentence(_ reply: ControlReply, _ done: String) -> String {
         let count = reply.count ?? 0
-        print(
-            self.json
-                ? MessageJSON.text(of: ["recipients": count]) : "\(count) recipient\(count == 1 ? "" : "s") \(done)"
-        )
+        let sentence = "\(count) recipient\(count == 1 ? "" : "s") \(done)"
+        guard let running = reply.running, running > 0 else {
+            return sentence
+        }
+        return sentence + "; \(running) \(running == 1 ? "was" : "were") being delivered and could not be stopped"
     }
 }
 

@@ -176,6 +176,23 @@ struct QueueTests {
         await store.close()
     }
 
+    @Test("counts what of a selection this run has leased, whoever is waiting or held beside it")
+    func countsLeased() async throws {
+        let store = try self.fixture.open()
+        try await store.enqueue(
+            SampleQueue.new(1, recipients: 3, firstAttempts: [SampleQueue.start(1, of: 1, recipients: [0, 1])])
+        )
+        try await store.enqueue(SampleQueue.new(2, domain: "Example.COM"))
+        #expect(try await store.leasedCount(.all) == 2)
+        #expect(try await store.leasedCount(.domain("example.com")) == 0)
+        _ = try await store.lease(SampleQueue.id(2))
+        #expect(try await store.leasedCount(.domain("example.com")) == 1)
+        #expect(try await store.leasedCount(.message(SampleQueue.id(1))) == 2)
+        #expect(try await store.delete(.message(SampleQueue.id(1)), at: self.now) == 3)
+        #expect(try await store.leasedCount(.all) == 1)
+        await store.close()
+    }
+
     @Test(
         "changes a large selection in steps, between which submissions are committed",
         arguments: [QueueSelection.all, .domain("example.com")]

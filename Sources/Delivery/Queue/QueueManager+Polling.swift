@@ -20,7 +20,8 @@ extension QueueManager {
     private func leaseDue() async throws(StoreFailure) -> Duration {
         let now = self.clock.wallTime
         let (room, closedUntil) = self.state.withLock { state in
-            (self.room(in: state, at: now), state.board.earliestUse(of: self.chain.providers, at: now))
+            let room = state.withdrawals > 0 ? 0 : self.room(in: state, at: now)
+            return (room, state.board.earliestUse(of: self.chain.providers, at: now))
         }
         if let closedUntil {
             // No way out may be used at all: leave everything where it is until one may.

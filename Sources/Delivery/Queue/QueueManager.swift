@@ -48,6 +48,8 @@ package final class QueueManager: Sendable {
         var octetsInMemory = 0
         /// Attempts that have ended and are not on record yet.
         var unrecorded = 0
+        /// Operators' changes that are being made; nothing is leased meanwhile.
+        var withdrawals = 0
         var isStopping = false
     }
 

@@ -46,6 +46,14 @@ package struct ReadyQueue<Element: Sendable>: Sendable {
             self.restsUntil = self.pace.interval > .zero ? now + self.pace.interval : nil
             return (element, self.pace)
         }
+
+        mutating func removeWaiting(where isMeant: (Element) -> Bool) -> [Element] {
+            let removed = self.waiting.filter(isMeant)
+            if !removed.isEmpty {
+                self.waiting.removeAll(where: isMeant)
+            }
+            return Array(removed)
+        }
     }
 
     /// Whether a lane whose turn it is may begin something.
@@ -134,7 +142,7 @@ package struct ReadyQueue<Element: Sendable>: Sendable {
         while let lane = self.turn.popFirst() {
             switch self.readiness(of: lane, at: now) {
             case .ready: return self.begin(lane, at: now)
-            case .empty: continue
+            case .empty: self.unlist(lane)
             case .full: self.lanes[lane]?.isListed = false
             case .doubtful: self.parked.append(lane)
             case .resting(let until): self.resting.insert(Rest(until: until, lane: lane))
@@ -178,19 +186,14 @@ package struct ReadyQueue<Element: Sendable>: Sendable {
         }
     }
 
-    /// Takes out all that has not begun, in no particular order.
-    package mutating func removeWaiting() -> [Element] {
-        let elements = self.lanes.values.flatMap(\.waiting)
-        for lane in self.lanes.keys {
-            self.lanes[lane]?.waiting = []
-            self.lanes[lane]?.isListed = false
+    /// Takes out what is meant of all that has not begun, in no particular order of lanes.
+    package mutating func removeWaiting(where isMeant: (Element) -> Bool = { _ in true }) -> [Element] {
+        var removed: [Element] = []
+        for lane in Array(self.lanes.keys) {
+            removed += self.lanes[lane]?.removeWaiting(where: isMeant) ?? []
         }
-        self.lanes = self.lanes.filter { $0.value.running > 0 }
-        self.turn = []
-        self.resting = Heap()
-        self.parked = []
-        self.waitingCount = 0
-        return elements
+        self.waitingCount -= removed.count
+        return removed
     }
 
     /// An element has ended; what is learned of its lane is kept when nothing of it is left.
@@ -206,7 +209,7 @@ package struct ReadyQueue<Element: Sendable>: Sendable {
         }
         self.doubtfulCount += state.doubtful - doubtful
         self.runningCount -= 1
-        if state.running == 0, state.waiting.isEmpty {
+        if state.running == 0, state.waiting.isEmpty, !state.isListed {
             self.lanes[turn.lane] = nil
             self.remember(state.pace, of: turn.lane)
         } else {
@@ -226,6 +229,15 @@ package struct ReadyQueue<Element: Sendable>: Sendable {
         }
         self.lanes[lane]?.isListed = true
         self.turn.append(lane)
+    }
+
+    /// What waited in a lane was taken out before its turn came.
+    private mutating func unlist(_ lane: Lane) {
+        self.lanes[lane]?.isListed = false
+        if let state = self.lanes[lane], state.running == 0 {
+            self.lanes[lane] = nil
+            self.remember(state.pace, of: lane)
+        }
     }
 
     private mutating func remember(_ pace: Pace, of lane: Lane) {

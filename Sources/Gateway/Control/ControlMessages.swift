@@ -31,11 +31,13 @@ package struct ControlRequest: Codable, Sendable {
     }
 }
 
-/// What the gateway says; exactly one of the members is set.
+/// What the gateway says; exactly one of the members is set, but for what stands beside a count.
 package struct ControlReply: Codable, Sendable {
     package var error: String?
     /// How many recipients, answers or breakers were touched.
     package var count: Int?
+    /// With `hold` and `delete`: recipients that were being delivered at that moment, and could not be stopped.
+    package var running: Int?
     package var lookups: [SourceReport]?
     package var status: GatewayStatus?
     package var takenOver: TakeOverReceipt?
@@ -44,6 +46,7 @@ package struct ControlReply: Codable, Sendable {
     package init(
         error: String? = nil,
         count: Int? = nil,
+        running: Int? = nil,
         lookups: [SourceReport]? = nil,
         status: GatewayStatus? = nil,
         takenOver: TakeOverReceipt? = nil,
@@ -51,6 +54,7 @@ package struct ControlReply: Codable, Sendable {
     ) {
         self.error = error
         self.count = count
+        self.running = running
         self.lookups = lookups
         self.status = status
         self.takenOver = takenOver

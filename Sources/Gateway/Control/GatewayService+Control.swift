@@ -26,13 +26,13 @@ extension GatewayService {
             self.queue.lookAgain()
             return ControlReply(count: count)
         case .hold:
-            return ControlReply(count: try await self.store.hold(try self.selection(request.subject)))
+            return try await self.hold(try self.selection(request.subject))
         case .release:
             let count = try await self.store.releaseHeld(try self.selection(request.subject))
             self.queue.lookAgain()
             return ControlReply(count: count)
         case .delete:
-            return ControlReply(count: try await self.store.delete(try self.selection(request.subject), at: .now))
+            return try await self.delete(try self.selection(request.subject))
         case .dnsLookup:
             let name = request.subject ?? ""
             guard DomainName(name) != nil else {
@@ -56,6 +56,23 @@ extension GatewayService {
         case .takeOver:
             throw StartupFailure("a message is taken over with its content only")
         }
+    }
+
+    private func hold(_ selection: QueueSelection) async throws(StoreFailure) -> ControlReply {
+        let withdrawal = try await self.queue.withdraw(selection) { () async throws(StoreFailure) in
+            try await self.store.hold(selection)
+        }
+        let running = try await self.store.leasedCount(selection)
+        return ControlReply(count: withdrawal.held + withdrawal.changed, running: running)
+    }
+
+    private func delete(_ selection: QueueSelection) async throws(StoreFailure) -> ControlReply {
+        var running = 0
+        let withdrawal = try await self.queue.withdraw(selection) { () async throws(StoreFailure) in
+            running += try await self.store.leasedCount(selection)
+            return try await self.store.delete(selection, at: .now)
+        }
+        return ControlReply(count: withdrawal.changed, running: running)
     }
 
     /// Runs the doctor's checks with the very parts that deliver.

@@ -38,6 +38,21 @@ extension MessageStore {
         }
     }
 
+    /// How many recipients this run has leased: what of a selection is being delivered, or is about to be.
+    package func leasedCount(_ selection: QueueSelection) async throws(StoreFailure) -> Int {
+        let (condition, values) = selection.condition
+        let epoch = self.epoch
+        return try await self.readers.read { connection in
+            try connection.first(
+                """
+                SELECT count(*) FROM recipients INDEXED BY recipients_due
+                WHERE state <= 2 AND lease = ?1 AND state = 0 AND \(condition)
+                """,
+                [.integer(epoch)] + values
+            ) { Int($0.integer(0)) } ?? 0
+        }
+    }
+
     /// The moment is what `?1` stands for in change and condition.
     private func update(
         _ change: String,
@@ -125,6 +140,15 @@ extension QueueSelection {
         case .domain(let domain):
             let named = "recipients INDEXED BY recipients_by_address WHERE domain = ?3 COLLATE NOCASE AND \(condition)"
             return ("SELECT message, number FROM \(named) LIMIT ?2", [SQLValue(page), .text(domain)])
+        }
+    }
+
+    /// What holds of its recipients; the value is that of `?2`.
+    fileprivate var condition: (sql: String, values: [SQLValue]) {
+        switch self {
+        case .all: ("true", [])
+        case .message(let id): ("message = ?2", [.integer(id.number)])
+        case .domain(let domain): ("domain = ?2 COLLATE NOCASE", [.text(domain)])
         }
     }
 

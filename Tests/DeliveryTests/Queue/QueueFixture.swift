@@ -12,6 +12,7 @@ struct QueueFixture {
     func manager(
         _ providers: [any Provider],
         onAmbiguous: StrategyChain.OnAmbiguous = .resend,
+        breakers: [BreakerKey: BreakerState] = [:],
         configuration: QueueManager.Configuration = .init(concurrency: 4)
     ) -> QueueManager {
         QueueManager(
@@ -23,7 +24,7 @@ struct QueueFixture {
             ),
             providers: providers,
             schedule: RetrySchedule(firstDelay: .seconds(30)),
-            breakers: BreakerBoard(policy: .init(firstDelay: .seconds(10))),
+            breakers: BreakerBoard(policy: .init(firstDelay: .seconds(10)), remembered: breakers),
             store: self.store,
             clock: self.clock,
             events: SilentEvents(),

@@ -137,4 +137,36 @@ struct ReadyQueueTests {
         #expect(queue.next(at: self.now) == nil)
         #expect((queue.waitingCount, queue.runningCount) == (0, 0))
     }
+
+    @Test("what is taken out on somebody's word leaves lanes that take turns as before")
+    func removesSome() throws {
+        var queue = self.queue(start: 1)
+        (0..<6).forEach { queue.append($0, to: self.lane("d\($0 % 2).test")) }
+        let turn = try self.begin(&queue)
+        #expect(turn.element == 0)
+        #expect(queue.removeWaiting { $0 % 2 == 0 || $0 == 3 }.sorted() == [2, 3, 4])
+        #expect((queue.waitingCount, queue.runningCount) == (2, 1))
+        queue.finish(turn, .nothing, at: self.now)
+        // One lane is listed and has become empty, and takes what comes later all the same.
+        #expect(queue.removeWaiting { $0 == 1 || $0 == 5 }.count == 2)
+        queue.append(7, to: self.lane("d1.test"))
+        #expect(queue.next(at: self.now)?.element == 7)
+        #expect(queue.removeWaiting().isEmpty)
+        queue.append(9, to: self.lane("d1.test"))
+        queue.append(8, to: self.lane("d0.test"))
+        #expect([queue.next(at: self.now)?.element, queue.next(at: self.now)?.element] == [8, nil])
+    }
+
+    @Test("a lane that was emptied before its turn is remembered, and listed again with what comes next")
+    func emptiedLanes() throws {
+        var queue = self.queue(start: 4)
+        queue.append(1, to: self.lane("bad.test"))
+        queue.finish(try self.begin(&queue), .trouble, at: self.now)
+        queue.append(2, to: self.lane("bad.test"))
+        #expect(queue.removeWaiting() == [2])
+        #expect(queue.next(at: self.now) == nil)
+        #expect(queue.pace(of: self.lane("bad.test")).limit == 2)
+        queue.append(3, to: self.lane("bad.test"))
+        #expect(queue.next(at: self.now)?.element == 3)
+    }
 }

@@ -47,6 +47,38 @@ struct QueueControlTests {
         }
     }
 
+    @Test(
+        "hold and delete reach what waits in memory, and say what they could not stop",
+        arguments: [ControlRequest.Verb.hold, .delete]
+    )
+    func reachesMemory(_ verb: ControlRequest.Verb) async throws {
+        var mute = FakeExchangerScript()
+        mute.once = [.mail: [.hang]]
+        try await FakeExchanger.run(mute) { exchanger in
+            let folder = try GatewayFolder()
+            let settings = "shutdown-grace: 100ms\nlimits: { per-destination: 1, per-destination-start: 1 }\n"
+            try await folder.run(settings + "chain: [relay]\nproviders:\n" + relay("relay", exchanger)) { gateway in
+                let running = try await gateway.accept()
+                try await eventually("it is under way") { exchanger.record.commands.contains { $0.hasPrefix("MAIL") } }
+                var waiting: [QueueID] = []
+                for _ in 1...3 {
+                    waiting.append(try await gateway.accept())
+                }
+                let reply = try await gateway.ask(verb, "ALL")
+                #expect(reply.running == 1)
+                #expect(reply.count == (verb == .hold ? 3 : 4))
+                #expect(try await gateway.ask(.status).status?.waiting == 0)
+                for id in waiting {
+                    let states = try await folder.record(id)?.recipients.map(\.state)
+                    #expect(states == [verb == .hold ? .held : .deleted])
+                }
+                let left = try await folder.record(running)?.recipients.map(\.state)
+                #expect(left == [verb == .hold ? .active : .deleted])
+            }
+            #expect(exchanger.record.commands.count { $0.hasPrefix("MAIL") } == 1)
+        }
+    }
+
     @Test("a domain selects its recipients in any case, and nobody else's")
     func selectsByDomain() async throws {
         try await self.withOneDeferred { gateway, _, id in
