@@ -46,7 +46,14 @@ struct Queue: AsyncParsableCommand {
     }
 
     struct Flush: AsyncParsableCommand {
-        static let configuration = CommandConfiguration(abstract: "Try what waits now.")
+        static let configuration = CommandConfiguration(
+            abstract: "Try what waits now.",
+            discussion: """
+                Ways that are left alone are tried by one message each, and used by all when that succeeds. A provider \
+                whose quota or rate is used up until a known moment is not, and the answer says so: `hikyaku provider \
+                resume NAME` uses it all the same.
+                """
+        )
 
         @OptionGroup var change: QueueChange
 
@@ -106,22 +113,32 @@ struct QueueChange: ParsableArguments {
             throw ValidationError("name a queue id, a recipient domain, or ALL")
         }
         let reply = try await askGateway(ControlRequest(verb, subject: self.subject), self.options)
-        print(self.json ? MessageJSON.text(of: self.counts(reply)) : self.sentence(reply, done))
+        print(self.json ? MessageJSON.text(of: Answer(reply)) : self.text(reply, done))
     }
 
-    private func counts(_ reply: ControlReply) -> [String: Int] {
-        var counts = ["recipients": reply.count ?? 0]
-        counts["running"] = reply.running
-        return counts
-    }
-
-    private func sentence(_ reply: ControlReply, _ done: String) -> String {
+    private func text(_ reply: ControlReply, _ done: String) -> String {
         let count = reply.count ?? 0
-        let sentence = "\(count) recipient\(count == 1 ? "" : "s") \(done)"
-        guard let running = reply.running, running > 0 else {
-            return sentence
+        var text = "\(count) recipient\(count == 1 ? "" : "s") \(done)"
+        if let running = reply.running, running > 0 {
+            text += "; \(running) \(running == 1 ? "was" : "were") being delivered and could not be stopped"
         }
-        return sentence + "; \(running) \(running == 1 ? "was" : "were") being delivered and could not be stopped"
+        for breaker in reply.leftAlone ?? [] {
+            text += "\n\(breaker.name) is left alone \(breaker.term)"
+        }
+        return text
+    }
+
+    /// The same for scripts.
+    private struct Answer: Encodable {
+        let recipients: Int
+        let running: Int?
+        let leftAlone: [GatewayStatus.Breaker]?
+
+        init(_ reply: ControlReply) {
+            self.recipients = reply.count ?? 0
+            self.running = reply.running
+            self.leftAlone = reply.leftAlone
+        }
     }
 }
 

@@ -138,6 +138,18 @@ package struct BreakerBoard: Sendable {
         return closed
     }
 
+    /// Lets one message at a time try what is left alone, on an operator's word; returns what is left alone all the same.
+    ///
+    /// That is a provider whose quota or rate is used up until a moment that is known: to ask before it only costs more.
+    package mutating func probeNow(at now: Timestamp) -> [BreakerKey] {
+        let refused = self.open.keys.filter { !self.probing.contains($0) && self.refusal(of: $0, at: now) != nil }
+        let spent = refused.filter { $0.part == .whole && self.open[$0]?.isSpent == true }
+        for key in Set(refused).subtracting(spent) {
+            self.open[key]?.openUntil = now
+        }
+        return spent
+    }
+
     /// Forgets breakers of single destinations whose time was over before a moment; returns which.
     ///
     /// Nobody has mail for them any more, or a probe would have said something; without this a mistyped domain would be
@@ -189,5 +201,12 @@ package struct BreakerBoard: Sendable {
             keys.append(BreakerKey(provider: provider, part: .destination(destination)))
         }
         return keys
+    }
+}
+
+extension BreakerState {
+    /// Whether it waits for a limit of the provider to end, and until when.
+    fileprivate var isSpent: Bool {
+        self.openUntil != nil && [.quotaExceeded, .rateLimited].contains(self.reason)
     }
 }

@@ -156,6 +156,15 @@ package final class QueueManager: Sendable {
         return closed
     }
 
+    /// Lets one message try each way that is left alone, as after an operator's `flush`; returns what stays so, and why.
+    package func probeNow() -> [BreakerKey: BreakerState] {
+        let now = self.clock.wallTime
+        return self.state.withLock { state in
+            let spent = Set(state.board.probeNow(at: now))
+            return state.board.open.filter { spent.contains($0.key) }
+        }
+    }
+
     func announceClosed(_ keys: [BreakerKey]) async throws(StoreFailure) {
         for key in keys {
             try await self.store.save(nil, for: key)

@@ -38,6 +38,8 @@ package struct ControlReply: Codable, Sendable {
     package var count: Int?
     /// With `hold` and `delete`: recipients that were being delivered at that moment, and could not be stopped.
     package var running: Int?
+    /// With `flush`: what is not tried before its time all the same.
+    package var leftAlone: [GatewayStatus.Breaker]?
     package var lookups: [SourceReport]?
     package var status: GatewayStatus?
     package var takenOver: TakeOverReceipt?
@@ -47,6 +49,7 @@ package struct ControlReply: Codable, Sendable {
         error: String? = nil,
         count: Int? = nil,
         running: Int? = nil,
+        leftAlone: [GatewayStatus.Breaker]? = nil,
         lookups: [SourceReport]? = nil,
         status: GatewayStatus? = nil,
         takenOver: TakeOverReceipt? = nil,
@@ -55,6 +58,7 @@ package struct ControlReply: Codable, Sendable {
         self.error = error
         self.count = count
         self.running = running
+        self.leftAlone = leftAlone
         self.lookups = lookups
         self.status = status
         self.takenOver = takenOver

@@ -21,10 +21,7 @@ extension GatewayService {
     private func answer(_ request: ControlRequest) async throws -> ControlReply {
         switch request.verb {
         case .flush:
-            self.resolver.flush()
-            let count = try await self.store.expedite(try self.selection(request.subject), at: .now)
-            self.queue.lookAgain()
-            return ControlReply(count: count)
+            return try await self.flush(try self.selection(request.subject))
         case .hold:
             return try await self.hold(try self.selection(request.subject))
         case .release:
@@ -56,6 +53,14 @@ extension GatewayService {
         case .takeOver:
             throw StartupFailure("a message is taken over with its content only")
         }
+    }
+
+    private func flush(_ selection: QueueSelection) async throws(StoreFailure) -> ControlReply {
+        self.resolver.flush()
+        let leftAlone = self.queue.probeNow()
+        let count = try await self.store.expedite(selection, at: .now)
+        self.queue.lookAgain()
+        return ControlReply(count: count, leftAlone: leftAlone.isEmpty ? nil : GatewayStatus.breakers(leftAlone))
     }
 
     private func hold(_ selection: QueueSelection) async throws(StoreFailure) -> ControlReply {
@@ -130,14 +135,7 @@ extension GatewayService {
             chain: self.configuration.chain,
             waiting: load.waiting,
             running: load.running,
-            breakers: self.queue.openBreakers.map { key, state in
-                .init(
-                    name: key.description,
-                    provider: key.provider,
-                    until: state.openUntil.map(\.description) ?? "something changes",
-                    why: state.text
-                )
-            }.sorted { $0.name < $1.name },
+            breakers: GatewayStatus.breakers(self.queue.openBreakers),
             dnsSources: self.resolver.sourceReports().map(GatewayStatus.Source.init),
             diagnosis: self.watchBoard.verdict
         )
@@ -154,6 +152,20 @@ extension GatewayService {
                 return type
             }
         } ?? LookupReport.usualTypes
+    }
+}
+
+extension GatewayStatus {
+    /// By their names.
+    fileprivate static func breakers(_ open: [BreakerKey: BreakerState]) -> [Breaker] {
+        open.map { key, state in
+            .init(
+                name: key.description,
+                provider: key.provider,
+                until: state.openUntil.map(\.description) ?? "something changes",
+                why: state.text
+            )
+        }.sorted { $0.name < $1.name }
     }
 }
 

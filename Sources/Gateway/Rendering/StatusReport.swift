@@ -61,7 +61,8 @@ extension GatewayStatus {
 }
 
 extension GatewayStatus.Breaker {
-    fileprivate var term: String {
+    /// `until 2026-11-24T10:17:03Z: quota spent`, safe for a terminal.
+    package var term: String {
         "until \(self.until): \(printable(self.why))"
     }
 }

@@ -38,6 +38,57 @@ struct BreakerBoardTests {
         #expect(after.permit("gmail", from: nil, to: nil, at: later) == .probe([self.gmail]))
     }
 
+    struct Flush: CustomTestStringConvertible, Sendable {
+        let testDescription: String
+        var key = BreakerKey(provider: "gmail")
+        let failure: Failure
+        var untilChanged = false
+        let isProbed: Bool
+    }
+
+    @Test(
+        "on an operator's word one message tries what is left alone, but for a limit whose end is known",
+        arguments: [
+            Flush(testDescription: "down", failure: .sample(.transient, .provider), isProbed: true),
+            Flush(
+                testDescription: "bad credentials",
+                failure: .sample(.permanent, .provider, .auth),
+                untilChanged: true,
+                isProbed: true
+            ),
+            Flush(
+                testDescription: "a spent quota",
+                failure: .sample(.transient, .provider, reason: .quotaExceeded, retryAfter: .seconds(86_400)),
+                isProbed: false
+            ),
+            Flush(
+                testDescription: "too many requests",
+                failure: .sample(.transient, .provider, reason: .rateLimited, retryAfter: .seconds(600)),
+                isProbed: false
+            ),
+            Flush(
+                testDescription: "a destination that found us too fast",
+                key: BreakerKey(provider: "gmail", part: .destination("x.test")),
+                failure: .sample(.transient, .destination, reason: .rateLimited, retryAfter: .seconds(600)),
+                isProbed: true
+            ),
+        ]
+    )
+    func probesNow(_ flush: Flush) {
+        var board = self.board()
+        _ = board.trip(flush.key, by: flush.failure, untilChanged: flush.untilChanged, at: self.start)
+        let now = self.start + .seconds(1)
+        #expect(board.probeNow(at: now) == (flush.isProbed ? [] : [flush.key]))
+        let permit = board.permit("gmail", from: nil, to: "x.test", at: now)
+        guard flush.isProbed else {
+            #expect(permit != .allowed && permit != .probe([flush.key]))
+            return
+        }
+        #expect(permit == .probe([flush.key]))
+        #expect(board.probeNow(at: now).isEmpty)
+        #expect(board.permit("gmail", from: nil, to: "x.test", at: now) == .refused(until: now + .seconds(10)))
+    }
+
     @Test("of single destinations nothing is remembered for ever; of providers everything")
     func forgets() {
         var board = self.board()

@@ -244,4 +244,25 @@ struct QueueManagerTests {
             #expect(self.fixture.states(first) == [.delivered(provider: "direct")])
         }
     }
+
+    @Test("on an operator's word one message tries a way that is left alone; when it succeeds, all that waited goes")
+    func probesNow() async throws {
+        let direct = ScriptedProvider("direct") { attempt, _ in
+            attempt == 1 ? .failed(.sample(.transient, .provider, .connect)) : .accepted
+        }
+        let manager = self.fixture.manager([direct])
+        try await self.fixture.running(manager) {
+            var ids = [self.fixture.submit(1, to: ["1@x.test"], manager)]
+            await self.store.wait { $0.count == 1 }
+            ids += (2...3).map { self.fixture.submit(Int64($0), to: ["\($0)@x.test"], manager) }
+            #expect(ids.allSatisfy { if case .waiting = self.fixture.states($0).first { true } else { false } })
+            #expect(manager.probeNow().isEmpty)
+            _ = try await self.store.expedite(.all, at: self.clock.wallTime)
+            manager.lookAgain()
+            try await eventually("all went, and no time has passed") {
+                ids.allSatisfy { self.fixture.states($0) == [.delivered(provider: "direct")] }
+            }
+            #expect(manager.openBreakers.isEmpty)
+        }
+    }
 }

@@ -33,6 +33,34 @@ struct QueueControlTests {
         }
     }
 
+    @Test("flush tries what is left alone, but names a quota that is spent until a known moment")
+    func flushesBreakers() async throws {
+        var down = FakeExchangerScript()
+        down.once = [.greeting: [.reply("421 4.3.2 not now")]]
+        var spent = FakeExchangerScript()
+        spent.once = [.mail: [.reply("550 5.4.5 daily user sending quota exceeded")]]
+        try await FakeExchanger.run(down) { first in
+            try await FakeExchanger.run(spent) { second in
+                let folder = try GatewayFolder()
+                let settings =
+                    "retry: { breaker-delay: 1h, breaker-max-delay: 1h }\nchain: [first, second]\nproviders:\n"
+                try await folder.run(settings + relay("first", first) + relay("second", second)) { gateway in
+                    let id = try await gateway.accept()
+                    _ = try await gateway.wait(for: id, .waiting)
+                    try await eventually("both are left alone") {
+                        try await gateway.ask(.status).status?.breakers.map(\.name) == ["first", "second"]
+                    }
+                    let reply = try await gateway.ask(.flush)
+                    #expect(reply.count == 1)
+                    #expect(reply.leftAlone?.map(\.name) == ["second"])
+                    #expect(reply.leftAlone?.first?.why.contains("quota") == true)
+                    let record = try await gateway.wait(for: id, .delivered)
+                    #expect(record.recipients.first?.provider == "first")
+                }
+            }
+        }
+    }
+
     @Test("delete ends a message without delivery and without a report")
     func deletes() async throws {
         try await self.withOneDeferred { gateway, exchanger, id in
