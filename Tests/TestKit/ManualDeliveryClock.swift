@@ -67,6 +67,12 @@ package final class ManualDeliveryClock: DeliveryClock {
         }
     }
 
+    /// Whether somebody sleeps until exactly this moment.
+    package func sleeps(until moment: ContinuousClock.Instant) -> Bool {
+        let wakesAt = self.origin.duration(to: moment)
+        return self.state.withLock { $0.sleepers.values.contains { $0.wakesAt == wakesAt } }
+    }
+
     /// Moves time on until the next one wakes; not at all if none is due within a while, as before he has come to sleep.
     package func advanceToNextWake(within limit: Duration) {
         let (elapsed, next) = self.state.withLock { ($0.elapsed, $0.sleepers.values.map(\.wakesAt).min()) }

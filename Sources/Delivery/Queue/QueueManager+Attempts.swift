@@ -130,13 +130,13 @@ extension QueueManager {
             move: verdict.moves.joined(separator: "; "),
             bounce: bounce?.message
         )
-        let hasWaiting = verdict.updates.contains(where: \.state.isWaiting) || bounce?.plan.works.isEmpty == true
+        let hasWaiting = verdict.updates.contains(where: \.state.isWaiting) || bounce?.plan.leavesSome == true
         return Conclusion(
             work: work,
             result: result,
             breakers: board,
             next: next + (bounce?.plan.works ?? []),
-            wakesPolling: next.isEmpty && hasWaiting
+            wakesPolling: hasWaiting
         )
     }
 

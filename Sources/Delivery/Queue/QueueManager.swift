@@ -194,16 +194,20 @@ extension QueueManager {
         let now = self.clock.wallTime
         return self.state.withLock { state in
             guard !state.isStopping, self.freeCount(in: state) > 0 else {
-                return FreshPlan(works: [], dueAt: now)
+                return FreshPlan(works: [], leavesSome: true, dueAt: now)
             }
             let (works, rest) = self.assignWhatFits(message, recipients, isBegun: true, at: now, &state)
-            return FreshPlan(works: self.leavingContent(of: works, in: state), dueAt: rest.until ?? now)
+            return FreshPlan(
+                works: self.leavingContent(of: works, in: state),
+                leavesSome: !rest.recipients.isEmpty,
+                dueAt: rest.until ?? now
+            )
         }
     }
 
     /// Starts the attempts of a plan; called after the commit.
     package func take(_ plan: FreshPlan) {
-        if plan.works.isEmpty {
+        if plan.leavesSome {
             self.wake.signal()
         }
         self.submit(plan.works)
@@ -266,6 +270,8 @@ extension QueueManager {
 /// The first attempts of a message between its planning and its commit.
 package struct FreshPlan: Sendable {
     let works: [Work]
+    /// Whether there are recipients in none of the attempts, who wait in the store.
+    let leavesSome: Bool
     /// When recipients that are in none of the attempts are to be looked at again.
     package let dueAt: Timestamp
 

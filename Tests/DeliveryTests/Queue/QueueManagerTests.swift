@@ -265,4 +265,45 @@ struct QueueManagerTests {
             #expect(manager.openBreakers.isEmpty)
         }
     }
+
+    @Test("who waits beside somebody that moved on is tried in time")
+    func wakesForWhoWaits() async throws {
+        let direct = ScriptedProvider("direct") { attempt, recipient in
+            switch (attempt, recipient.number) {
+            case (1, 0): .failed(.sample(.transient, .recipient))
+            case (1, 1): .failed(.sample(.permanent, .capability))
+            default: .accepted
+            }
+        }
+        let manager = self.fixture.manager([direct, ScriptedProvider(accepting: "gmail")])
+        try await self.fixture.running(manager) {
+            // Nobody looks into the store for a while.
+            try await eventually { self.clock.sleeps(until: self.clock.now + .seconds(60)) }
+            let id = self.fixture.submit(1, to: ["later@x.test", "large@x.test"], manager)
+            await self.store.wait { $0.count == 2 }
+            self.clock.advance(by: .seconds(30))
+            try await eventually {
+                self.fixture.states(id) == [.delivered(provider: "direct"), .delivered(provider: "gmail")]
+            }
+        }
+    }
+
+    @Test("who must wait from the beginning is tried in time, too, when others of the message go at once")
+    func wakesForWhoIsLeft() async throws {
+        let until = self.clock.wallTime + .seconds(10)
+        let open = BreakerState(openUntil: until, openedAt: until, openings: 1, reason: .timeout, text: "silent")
+        let manager = self.fixture.manager(
+            [ScriptedProvider(accepting: "direct", grouping: .byDomain)],
+            breakers: [BreakerKey(provider: "direct", part: .destination("silent.test")): open]
+        )
+        try await self.fixture.running(manager) {
+            try await eventually { self.clock.sleeps(until: self.clock.now + .seconds(60)) }
+            let id = self.fixture.submit(1, to: ["a@good.test", "a@silent.test"], manager)
+            await self.store.wait { $0.count == 1 }
+            self.clock.advance(by: .seconds(10))
+            try await eventually {
+                self.fixture.states(id) == Array(repeating: .delivered(provider: "direct"), count: 2)
+            }
+        }
+    }
 }
