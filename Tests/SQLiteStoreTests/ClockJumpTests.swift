@@ -1,9 +1,11 @@
+import DNSProtocol
 import Delivery
 import MailModel
-import SQLiteStore
 import Synchronization
 import TestKit
 import Testing
+
+@testable import SQLiteStore
 
 @Suite("A clock that jumped")
 struct ClockJumpTests {
@@ -54,6 +56,42 @@ struct ClockJumpTests {
         let leased = try #require(try await last.lease(SampleQueue.id(1)))
         #expect(leased.message.expiresAt == SampleQueue.moment + .seconds(86_400 + jump.shift * 3_600))
         await last.close()
+    }
+
+    @Test(
+        "leaves nothing behind in the future, unless it is now that the clock is wrong",
+        arguments: [SampleQueue.moment + .seconds(3_600), Timestamp(seconds: 86_400)]
+    )
+    func future(_ start: Timestamp) async throws {
+        let wrong = SampleQueue.moment + .seconds(10 * 365 * 86_400)
+        let store = try self.fixture.open { $0.clock = { StoreTime(steady: wrong, civil: wrong) } }
+        try await store.enqueue(SampleQueue.new(1))
+        var result = SampleQueue.delivered(SampleQueue.start(1, of: 1))
+        result.finishedAt = wrong
+        try await store.finish(result)
+        let answer = ArchivedAnswer(question: "MX example.net", message: [1], receivedAt: wrong, source: "1.1.1.1")
+        store.remember(answer)
+        store.keep(
+            KeptPolicy(domain: "example.net", id: "1", text: "", fetchedAt: wrong, expiresAt: wrong + .seconds(60))
+        )
+        store.keep(ClearTextHost(host: "mx.example.net", address: .v4(1), until: wrong, reason: "no TLS"))
+        let counted = TLSResult(domain: "example.net", policy: .sts, kind: .success)
+        store.count(counted, at: start)
+        store.count(counted, at: wrong)
+        store.count(TLSResult(domain: "example.com", policy: .sts, kind: .success), at: wrong)
+        await store.close()
+
+        let next = try self.fixture.open { $0.clock = { StoreTime(steady: start, civil: start) } }
+        let isRight = start > SampleQueue.moment
+        let moment = isRight ? start : wrong
+        #expect(try await next.message(SampleQueue.id(1))?.finishedAt == moment)
+        #expect(await next.recall("MX example.net")?.receivedAt == moment)
+        #expect(await next.stsPolicy(of: "example.net")?.fetchedAt == moment)
+        #expect(await next.stsPolicy(of: "example.net")?.expiresAt == moment + .seconds(60))
+        #expect(await next.clearTextHosts(at: start).count == (isRight ? 0 : 1))
+        let days = try await next.readers.tlsResults(since: 0, limit: 9).map(\.day)
+        #expect(days == (isRight ? [start.day, start.day] : [start.day, wrong.day, wrong.day]))
+        await next.close()
     }
 }
 

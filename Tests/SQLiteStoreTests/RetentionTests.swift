@@ -6,7 +6,7 @@ import SQLiteStore
 import TestKit
 import Testing
 
-@Suite("History by its size")
+@Suite("Retention of the history")
 struct RetentionTests {
     let fixture: StoreFixture
     let now = SampleQueue.moment
@@ -30,6 +30,28 @@ struct RetentionTests {
         #expect(try await store.trimHistory(to: used, batch: 10) {} == 0)
         await store.close()
         #expect(StoreCheck.run(self.fixture.directory).isSound)
+    }
+
+    @Test("by age asks when a message was finished, whatever its id says of a clock that was wrong")
+    func age() async throws {
+        let store = try self.fixture.open()
+        let wrong = Int64(10 * 365 * 86_400 * 1_000) << 14
+        let ends = [wrong + 1: 30, wrong + 2: 10, 1: 20, wrong + 3: 40].mapValues { self.now + .seconds($0) }
+        for (number, end) in ends {
+            try await store.enqueue(SampleQueue.new(number))
+            var result = SampleQueue.delivered(SampleQueue.start(1, of: number))
+            result.finishedAt = end
+            try await store.finish(result)
+        }
+        try await store.enqueue(SampleQueue.new(2))
+        #expect(try await store.purgeFinished(before: self.now + .seconds(30), limit: 1) == 1)
+        #expect(try await store.message(SampleQueue.id(wrong + 2)) == nil, "it was finished first")
+        #expect(try await store.purgeFinished(before: self.now + .seconds(30), limit: 9) == 1)
+        #expect(try await store.purgeFinished(before: self.now + .seconds(30), limit: 9) == 0)
+        let left = try await store.messages(unfinishedOnly: false, limit: 9).map(\.id)
+        #expect(Set(left) == Set([2, wrong + 1, wrong + 3].map(SampleQueue.id)))
+        #expect(try await store.purgeFinished(before: self.now + .seconds(60), limit: 9) == 2)
+        await store.close()
     }
 
     @Test("never takes what is unfinished, however large that is")

@@ -14,6 +14,12 @@ struct TransportSecurityTests {
         self.fixture = try StoreFixture()
     }
 
+    /// A store that is opened later than all that happens here.
+    private func open() throws -> MessageStore {
+        let later = self.now + .seconds(7 * 86_400)
+        return try self.fixture.open { $0.clock = { StoreTime(steady: later, civil: later) } }
+    }
+
     private func policy(_ id: String, _ text: String = "version: STSv1") -> KeptPolicy {
         KeptPolicy(domain: "example.com", id: id, text: text, fetchedAt: self.now, expiresAt: self.now + .seconds(60))
     }
@@ -26,13 +32,13 @@ struct TransportSecurityTests {
             until: self.now + .seconds(60),
             reason: "no TLS"
         )
-        let store = try self.fixture.open()
+        let store = try self.open()
         store.keep(self.policy("a1"))
         store.keep(self.policy("a2"))
         store.keep(self.policy("a3", String(repeating: "x", count: 70_000)))
         store.keep(host)
         await store.close()
-        let next = try self.fixture.open()
+        let next = try self.open()
         #expect(await next.stsPolicy(of: "example.com") == self.policy("a2"))
         #expect(await next.stsPolicy(of: "example.net") == nil)
         #expect(await next.clearTextHosts(at: self.now) == [host])
@@ -42,7 +48,7 @@ struct TransportSecurityTests {
 
     @Test("counts results by domain, day and kind, and forgets them with the history")
     func counts() async throws {
-        let store = try self.fixture.open()
+        let store = try self.open()
         let good = TLSResult(domain: "example.com", policy: .sts, exchanger: "mx.example.com", kind: .success)
         var bad = good
         bad.kind = .certificateExpired
@@ -54,7 +60,7 @@ struct TransportSecurityTests {
         }
         store.count(good, at: self.now + .seconds(86_400))
         await store.close()
-        let next = try self.fixture.open()
+        let next = try self.open()
         let expected = [
             TLSResultCount(day: self.now.day, result: good, count: 2),
             TLSResultCount(day: self.now.day, result: bad, count: 2),
@@ -71,7 +77,7 @@ struct TransportSecurityTests {
 
     @Test("a day of very many hosts is counted by domain, and takes a bounded place")
     func bounded() async throws {
-        let store = try self.fixture.open()
+        let store = try self.open()
         let limit = MessageStore.resultsOfOneDay
         for number in 0..<(limit + 500) {
             let host = "mx\(number).example.com"

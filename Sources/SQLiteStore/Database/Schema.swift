@@ -10,6 +10,7 @@ enum Schema {
         ("2026-11-25 taken over", takenOver),
         ("2026-11-25 diagnoses", diagnoses),
         ("2026-11-25 transport security", transportSecurity),
+        ("2026-11-26 finished messages", finishedMessages),
     ]
 
     static var migrator: DatabaseMigrator {
@@ -161,6 +162,11 @@ private let transportSecurity = """
         detail TEXT NOT NULL,
         PRIMARY KEY (day, domain, policy, exchanger, result, receiving_address, sending_address)
     ) WITHOUT ROWID;
+    """
+
+// For the retention: what is long finished is found without a look at what is not, whatever its id.
+private let finishedMessages = """
+    CREATE INDEX messages_finished ON messages(finished_at) WHERE finished_at IS NOT NULL;
     """
 
 /// The numbers in `recipients.state`; up to `held` a recipient is unfinished, up to `waiting` it can be leased.

@@ -1,3 +1,4 @@
+import Delivery
 import Foundation
 package import MailModel
 
@@ -49,4 +50,31 @@ extension Connection {
         try self.run("UPDATE messages SET expires_at = expires_at + ? WHERE finished_at IS NULL", [microseconds])
         try self.run("UPDATE breakers SET open_until = open_until + ?1, opened_at = opened_at + ?1", [microseconds])
     }
+
+    /// Moves to this moment what is in the future and cannot be, as after a run whose clock was wrong: else it would be
+    /// kept, or believed, until then.
+    ///
+    /// Nothing is moved while the clock stands before the first store there ever was, as that of a machine may that has
+    /// just been switched on.
+    func endFuture(at now: Timestamp) throws {
+        guard now >= Self.firstStore else {
+            return
+        }
+        let moment = SQLValue.integer(now.microseconds)
+        try self.run("UPDATE messages SET finished_at = ?1 WHERE finished_at > ?1", [moment])
+        try self.run("UPDATE answers SET received_at = ?1 WHERE received_at > ?1", [moment])
+        try self.run(
+            "UPDATE sts_policies SET expires_at = expires_at - fetched_at + ?1, fetched_at = ?1 WHERE fetched_at > ?1",
+            [moment]
+        )
+        let longest = now + Self.longestMemory
+        try self.run("DELETE FROM clear_text_hosts WHERE until > ?", [.integer(longest.microseconds)])
+        try self.run("UPDATE OR IGNORE tls_results SET day = ?1 WHERE day > ?1", [.integer(now.day)])
+        try self.run("DELETE FROM tls_results WHERE day > ?", [.integer(now.day)])
+    }
+
+    /// 2026-11-24.
+    private static var firstStore: Timestamp { Timestamp(seconds: 1_795_478_400) }
+    /// No host is remembered for longer by what it once did.
+    private static var longestMemory: Duration { .seconds(86_400) }
 }

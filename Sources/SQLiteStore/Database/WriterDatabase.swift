@@ -158,6 +158,7 @@ final class WriterDatabase {
                 if let shift {
                     try connection.shiftTimes(by: shift)
                 }
+                try connection.endFuture(at: self.configuration.clock().steady)
                 return .commit
             }
             self.epoch = try connection.first(meta, ["epoch"]) { $0.integer(0) } ?? 0

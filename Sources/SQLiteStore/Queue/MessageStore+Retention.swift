@@ -6,7 +6,7 @@ extension MessageStore {
     ///
     /// Also forgets DNS answers that are older. Call it again while it returns more than 0.
     package func purgeFinished(before: Timestamp, limit: Int) async throws(StoreFailure) -> Int {
-        let ids = try await self.finished(before: before, after: nil, limit: limit)
+        let ids = try await self.finished(before: before, limit: limit)
         try await self.write { connection in
             try ids.forEach(connection.forget)
             try connection.run("DELETE FROM answers WHERE received_at < ?", [.integer(before.microseconds)])
@@ -29,7 +29,7 @@ extension MessageStore {
         var count = 0
         var last: QueueID?
         while try await self.usedOctets() > octets {
-            let ids = try await self.finished(before: nil, after: last, limit: batch)
+            let ids = try await self.finished(after: last, limit: batch)
             guard let end = ids.last else {
                 return count
             }
@@ -62,21 +62,25 @@ extension MessageStore {
         }
     }
 
-    /// Finished messages in the order of their arrival, from behind a queue id on.
+    /// Messages that were finished before a moment, the first of them first.
     ///
-    /// What arrived after the moment was not finished before it, so that the search ends there, however much is newer.
-    private func finished(
-        before: Timestamp?,
-        after: QueueID?,
-        limit: Int
-    ) async throws(StoreFailure) -> [QueueID] {
+    /// Their ids say nothing of when that was: after one run with a clock in the future all ids are of that time.
+    private func finished(before moment: Timestamp, limit: Int) async throws(StoreFailure) -> [QueueID] {
         try await self.readers.read { connection in
             try connection.rows(
-                "SELECT id FROM messages WHERE id > ? AND id <= ? AND finished_at < ? ORDER BY id",
-                [
-                    .integer(after?.number ?? 0), .integer(before.map { QueueID.first(at: $0).number } ?? .max),
-                    .integer(before?.microseconds ?? .max),
-                ],
+                "SELECT id FROM messages INDEXED BY messages_finished WHERE finished_at < ? ORDER BY finished_at",
+                [.integer(moment.microseconds)],
+                limit: limit
+            ) { QueueID(number: $0.integer(0)) }
+        }
+    }
+
+    /// Finished messages in the order of their arrival, from behind a queue id on.
+    private func finished(after id: QueueID?, limit: Int) async throws(StoreFailure) -> [QueueID] {
+        try await self.readers.read { connection in
+            try connection.rows(
+                "SELECT id FROM messages WHERE id > ? AND finished_at IS NOT NULL ORDER BY id",
+                [.integer(id?.number ?? 0)],
                 limit: limit
             ) { QueueID(number: $0.integer(0)) }
         }
