@@ -68,7 +68,7 @@ struct Store: ParsableCommand {
             discussion: """
                 Rarely needed: the room of what was delivered is used for new mail. It helps after a long queue that will \
                 not come again. It is refused while the gateway runs, which could not accept mail for as long as it \
-                takes, and needs room for a second copy of the database.
+                takes, and needs room in the data-directory for two more copies of what is in use.
                 """
         )
 

@@ -8,6 +8,12 @@ import SQLiteStore
 import TestKit
 import Testing
 
+#if canImport(Glibc)
+    import Glibc
+#else
+    import Musl
+#endif
+
 @Suite("Looking after a store")
 struct MaintenanceTests {
     let fixture: StoreFixture
@@ -201,6 +207,24 @@ struct MaintenanceTests {
         let next = try self.fixture.open()
         #expect(try await next.messages(unfinishedOnly: true, limit: 99).count == 9)
         await next.close()
+    }
+
+    @Test("compacts by a file beside the database, since a large copy has no room in memory")
+    func compactsOnDisk() async throws {
+        let store = try self.fixture.open()
+        for number in Int64(1)...60 {
+            var new = SampleQueue.new(number)
+            new.message = SampleQueue.message(number, content: String(repeating: "x", count: 250_000))
+            try await store.enqueue(new)
+        }
+        await store.close()
+        let watch = inotify_init1(Int32(IN_NONBLOCK))
+        defer { close(watch) }
+        #expect(inotify_add_watch(watch, self.fixture.directory, UInt32(IN_CREATE)) >= 0)
+        _ = try StoreCompaction.run(self.fixture.directory, logger: .noOp)
+        var events = [UInt8](repeating: 0, count: 65_536)
+        let count = read(watch, &events, events.count)
+        #expect(String(decoding: events.prefix(max(0, count)), as: UTF8.self).contains("etilqs_"))
     }
 
     // MARK: Stores

@@ -279,9 +279,18 @@ final class WriterDatabase {
         self.walFrames.pointee = 0
     }
 
-    /// Writes the database anew without its free pages.
+    /// Writes the database anew without its free pages; the copy is a file beside it, and not in memory.
     func compact() throws {
-        try self.openQueue().writeWithoutTransaction { try $0.execute(sql: "VACUUM") }
+        try self.openQueue().writeWithoutTransaction { database in
+            // Of what is read once nothing needs to stay in memory either. /tmp may be small, read-only or memory itself;
+            // the directory is the process's, hence taken back.
+            try database.execute(sql: "PRAGMA temp_store = FILE; PRAGMA cache_size = -8000")
+            let directory = self.directory.path.replacing("'", with: "''")
+            try database.execute(sql: "PRAGMA temp_store_directory = '\(directory)'")
+            // No memory for an empty text would only leave it to the next who compacts.
+            defer { try? database.execute(sql: "PRAGMA temp_store_directory = ''") }
+            try database.execute(sql: "VACUUM")
+        }
         self.needsGeneration = true
     }
 

@@ -11,8 +11,8 @@ package struct StoreCompaction: Encodable, Sendable {
     /// Writes the database of a store anew without its free pages; blocks until that is done.
     ///
     /// Takes the store for itself, as a gateway does, and throws `busy` while one runs: for as long as this takes,
-    /// nobody could write, and all mail would be answered 451. It needs room for a second copy of the database, and a
-    /// failure or a crash at any point leaves what was there.
+    /// nobody could write, and all mail would be answered 451. It needs room on the disk for two more
+    /// copies of what is in use, and a failure or a crash at any point leaves what was there.
     package static func run(_ directory: String, logger: Logger) throws(StoreFailure) -> StoreCompaction {
         let configuration = MessageStore.Configuration(directory: directory)
         let directory = StoreDirectory(directory)
