@@ -2,6 +2,7 @@ package import Delivery
 import GRDB
 package import Logging
 package import MailModel
+import Synchronization
 
 /// The queue on disk: messages, recipients, attempts, breakers and the last good DNS answers in one SQLite database.
 ///
@@ -47,6 +48,8 @@ package final class MessageStore: Sendable {
     let readers: HistoryReader
     let logger: Logger
     private let lock: StoreLock
+    /// Leases whose messages could not be read, and whose end could not be written yet.
+    let unreadable = Mutex<[UnreadableLease]>([])
 
     /// The number of this run of the gateway on this store, from 1; leases carry it.
     package let epoch: Int64

@@ -2,6 +2,7 @@ package import Delivery
 import GRDB
 import Logging
 package import MailModel
+import Synchronization
 
 extension MessageStore {
     package func leaseDue(
@@ -9,6 +10,7 @@ extension MessageStore {
         limit: Int,
         putOff: @escaping @Sendable (MailDomain) -> Timestamp?
     ) async throws(StoreFailure) -> LeasedBatch {
+        try await self.endUnreadable()
         let (leases, hasMore) = try await self.write { try $0.leaseDue(at: now, limit: limit, putOff: putOff) }
         return LeasedBatch(messages: try await self.load(leases), hasMore: hasMore)
     }
@@ -38,56 +40,93 @@ extension MessageStore {
                 try leases.map { try Stored(reading: $0.id, connection, in: directory) }
             }
         } catch {
-            await self.giveBack(leases)
+            await self.end(leases.map { UnreadableLease($0, reason: nil) })
             throw error
         }
         var loaded: [LeasedMessage] = []
+        var unreadable: [UnreadableLease] = []
         for (lease, message) in zip(leases, messages) {
             switch message {
             case .whole(let message):
                 loaded.append(.init(message: message, recipients: lease.recipients, interrupted: lease.interrupted))
             case .missing:
-                await self.quarantine(lease, because: "the content is missing from the store")
+                unreadable.append(.init(lease, reason: "the content is missing from the store"))
             case .damaged:
-                await self.quarantine(lease, because: "the content is damaged in the store: see `hikyaku store check`")
+                unreadable.append(
+                    .init(lease, reason: "the content is damaged in the store: see `hikyaku store check`")
+                )
             }
         }
+        await self.end(unreadable)
         return loaded
     }
 
-    private func giveBack(_ leases: [Lease]) async {
-        do {
-            try await self.write { connection in
-                for lease in leases {
-                    try connection.run(
-                        "UPDATE recipients SET state = 1, lease = 0 WHERE message = ? AND lease = ? AND state = 0",
-                        [.integer(lease.id.number), .integer(connection.epoch)]
-                    )
-                }
+    /// Ends leases of which the message could not be read; what cannot be written now is written before the next lease.
+    private func end(_ leases: [UnreadableLease]) async {
+        for lease in leases {
+            if let reason = lease.reason {
+                self.logger.error(
+                    "message without content is held",
+                    metadata: ["id": "\(lease.id)", "why": "\(reason)"]
+                )
             }
+        }
+        self.unreadable.withLock { $0 += leases }
+        do {
+            try await self.endUnreadable()
         } catch {
-            self.logger.error("leases are lost until the next start", metadata: ["error": "\(error)"])
+            self.logger.error("leases are not ended yet", metadata: ["error": "\(error)"])
         }
     }
 
-    private func quarantine(_ lease: Lease, because reason: String) async {
-        self.logger.error("message without content is held", metadata: ["id": "\(lease.id)", "why": "\(reason)"])
+    private func endUnreadable() async throws(StoreFailure) {
+        let leases = self.unreadable.withLock { leases in
+            defer { leases = [] }
+            return leases
+        }
+        guard !leases.isEmpty else {
+            return
+        }
         do {
             try await self.write { connection in
-                for recipient in lease.recipients {
-                    try connection.run(
-                        """
-                        UPDATE recipients SET state = 2, lease = 0, due_at = NULL, last_failure = ?
-                        WHERE message = ? AND number = ? AND state <= 1
-                        """,
-                        [
-                            SQLValue(reason), .integer(lease.id.number), SQLValue(recipient.number),
-                        ]
-                    )
-                }
+                try leases.forEach(connection.end)
             }
         } catch {
-            self.logger.error("cannot hold it", metadata: ["id": "\(lease.id)", "error": "\(error)"])
+            self.unreadable.withLock { $0 += leases }
+            throw error
+        }
+    }
+}
+
+/// A lease of which the message could not be read.
+struct UnreadableLease: Sendable {
+    let id: QueueID
+    let recipients: [Recipient.Number]
+    /// Why it is held; nil: it is due again.
+    let reason: String?
+
+    fileprivate init(_ lease: Lease, reason: String?) {
+        self.id = lease.id
+        self.recipients = lease.recipients.map(\.number)
+        self.reason = reason
+    }
+}
+
+extension Connection {
+    /// Gives the recipients of a lease back or holds them; others of the message may be under way.
+    fileprivate func end(_ lease: UnreadableLease) throws {
+        for number in lease.recipients {
+            try self.run(
+                """
+                UPDATE recipients SET state = ?1, lease = 0, due_at = CASE WHEN ?1 = 2 THEN NULL ELSE due_at END,
+                    last_failure = coalesce(?2, last_failure)
+                WHERE message = ?3 AND number = ?4 AND state = 0 AND lease = ?5
+                """,
+                [
+                    .integer(lease.reason == nil ? RecipientState.waiting : RecipientState.held),
+                    SQLValue(lease.reason), .integer(lease.id.number), SQLValue(number), .integer(self.epoch),
+                ]
+            )
         }
     }
 }
