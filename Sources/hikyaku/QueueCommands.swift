@@ -20,16 +20,21 @@ struct Queue: AsyncParsableCommand {
         @OptionGroup var options: ConfigurationOptions
         @Flag(help: "Include finished messages.") var all = false
         @Flag(help: "Print JSON.") var json = false
-        @Option(help: "The most messages to list.") var limit = 1_000
+        @Option(help: "The most messages to list, the newest.") var limit = 1_000
 
         func run() async throws {
-            let messages = try await withHistory(self.options) { history in
-                try await history.messages(unfinishedOnly: !self.all, limit: max(1, self.limit))
+            let (messages, count) = try await withHistory(self.options) { history in
+                let messages = try await history.messages(unfinishedOnly: !self.all, limit: max(1, self.limit))
+                return (messages, try await history.count(unfinishedOnly: !self.all))
             }
-            print(
-                self.json
-                    ? MessageJSON.text(of: messages.map { MessageJSON($0) }) : QueueRenderer(now: .now).render(messages)
-            )
+            let renderer = QueueRenderer(now: .now)
+            guard self.json else {
+                return print(renderer.render(messages, of: count))
+            }
+            print(MessageJSON.text(of: messages.map { MessageJSON($0) }))
+            if let cut = renderer.cut(messages.count, of: count) {
+                complain("hikyaku: \(cut)")
+            }
         }
     }
 
@@ -158,29 +163,34 @@ func withHistory<Value>(
     }
 }
 
-/// Prints what matches a queue id, a Message-ID or a recipient.
-func showMessages(matching text: String, _ options: ConfigurationOptions, json: Bool) async throws {
-    let (messages, diagnoses) = try await withHistory(options) { history -> ([MessageRecord], [DiagnosisRecord]) in
+/// Prints what matches a queue id, a Message-ID or a recipient; says when there is more than the limit.
+func showMessages(matching text: String, _ options: ConfigurationOptions, json: Bool, limit: Int = 20) async throws {
+    let (found, diagnoses) = try await withHistory(options) { history -> ([MessageRecord], [DiagnosisRecord]) in
         let diagnoses = try await history.diagnoses(limit: 1_000)
         if let id = QueueID(text), let message = try await history.message(id) {
             return ([message], diagnoses)
         }
         var found: [MessageRecord] = []
-        for message in try await history.messages(matching: text, limit: 20) {
+        // One more than is shown, to know whether there is more.
+        for message in try await history.messages(matching: text, limit: max(1, limit) + 1) {
             found.append(try await history.message(message.id) ?? message)
         }
         return (found, diagnoses)
     }
-    guard !messages.isEmpty else {
+    guard !found.isEmpty else {
         complain("hikyaku: no message with the queue id, Message-ID or recipient \"\(text)\" is known")
         throw ExitCode(Sysexits.dataError)
     }
+    let messages = found.suffix(max(1, limit))
     let renderer = TraceRenderer(usesColours: usesColours, now: .now)
     print(
         json
             ? MessageJSON.text(of: messages.map { MessageJSON($0, diagnoses: diagnoses) })
             : messages.map { renderer.render($0, diagnoses: diagnoses) }.joined(separator: "\n\n")
     )
+    if messages.count < found.count {
+        complain("hikyaku: these are the newest \(messages.count) that match, and there are more; --limit shows them")
+    }
 }
 
 /// Sends a request to the running gateway; without one says so and exits with 69 (EX_UNAVAILABLE).

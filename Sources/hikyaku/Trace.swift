@@ -10,8 +10,9 @@ struct Trace: AsyncParsableCommand {
     @OptionGroup var options: ConfigurationOptions
     @Argument(help: "A queue id, a Message-ID or a recipient.") var subject: String
     @Flag(help: "Print JSON.") var json = false
+    @Option(help: "The most messages to tell of, the newest.") var limit = 20
 
     func run() async throws {
-        try await showMessages(matching: self.subject, self.options, json: self.json)
+        try await showMessages(matching: self.subject, self.options, json: self.json, limit: self.limit)
     }
 }

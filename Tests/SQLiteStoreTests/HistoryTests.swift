@@ -104,6 +104,41 @@ struct HistoryTests {
         await store.close()
     }
 
+    @Test("counts all that there is, whatever a list shows")
+    func counts() async throws {
+        let store = try self.fixture.open()
+        #expect(try await store.backlog() == Backlog())
+        #expect(try await store.count(unfinishedOnly: true) == MessageCount())
+        for number in Int64(1)...4 {
+            try await store.enqueue(SampleQueue.new(number, recipients: 2))
+        }
+        try await self.fixture.stranger().write { database in
+            try database.execute(
+                sql: """
+                    UPDATE messages SET arrived_at = 7000000 + id - (SELECT min(id) FROM messages);
+                    UPDATE recipients SET state = 3, finished_at = 9000000 WHERE message = (SELECT min(id) FROM messages);
+                    UPDATE recipients SET state = 2 WHERE message = (SELECT max(id) FROM messages) AND number = 0;
+                    UPDATE recipients SET last_failure = '4.4.3 no DNS' WHERE state <= 1 AND number = 1;
+                    """
+            )
+        }
+        let octets = try await store.messages(unfinishedOnly: true, limit: 9).reduce(0) { $0 + $1.size }
+        let all = try await store.count(unfinishedOnly: false)
+        #expect(all.messages == 4)
+        #expect(all.oldestArrival == Timestamp(microseconds: 7_000_000))
+        let unfinished = try await store.count(unfinishedOnly: true)
+        #expect(unfinished.messages == 3)
+        #expect(unfinished.octets == octets)
+        #expect(unfinished.oldestArrival.map { $0 > Timestamp(microseconds: 7_000_000) } == true)
+        let backlog = try await store.backlog()
+        #expect(backlog.waiting == 5)
+        #expect(backlog.held == 1)
+        #expect(backlog.oldestArrival == unfinished.oldestArrival)
+        #expect(backlog.reasons == [.init(text: "4.4.3 no DNS", count: 3), .init(text: nil, count: 2)])
+        #expect(backlog.lastDelivery == Timestamp(microseconds: 9_000_000))
+        await store.close()
+    }
+
     @Test("can be read beside a running gateway and without one")
     func reader() async throws {
         let store = try self.fixture.open()

@@ -13,8 +13,71 @@ package protocol History: Sendable {
     /// Messages whose Message-ID (with or without brackets) or one of whose recipients equals the text, newest last.
     func messages(matching text: String, limit: Int) async throws(StoreFailure) -> [MessageRecord]
 
+    /// How many messages there are, whatever a list shows of them.
+    func count(unfinishedOnly: Bool) async throws(StoreFailure) -> MessageCount
+
+    /// All that is not finished, counted.
+    func backlog() async throws(StoreFailure) -> Backlog
+
     /// What the gateway found out by itself, newest last.
     func diagnoses(limit: Int) async throws(StoreFailure) -> [DiagnosisRecord]
+}
+
+/// Messages of the store, counted.
+package struct MessageCount: Sendable, Hashable {
+    package var messages: Int
+    /// Octets of content.
+    package var octets: Int
+    /// When the oldest of them came; nil when there is none.
+    package var oldestArrival: Timestamp?
+
+    package init(messages: Int = 0, octets: Int = 0, oldestArrival: Timestamp? = nil) {
+        self.messages = messages
+        self.octets = octets
+        self.oldestArrival = oldestArrival
+    }
+}
+
+/// Recipients that are not finished, counted over the whole store.
+package struct Backlog: Sendable, Hashable {
+    /// Why recipients wait.
+    package struct Reason: Sendable, Hashable {
+        /// What the last attempt failed by; nil for those that were not tried yet.
+        package var text: String?
+        package var count: Int
+
+        package init(text: String?, count: Int) {
+            self.text = text
+            self.count = count
+        }
+    }
+
+    /// The reasons that are told apart; the most common come first.
+    package static let reasonLimit = 3
+
+    /// Recipients that wait or are tried right now.
+    package var waiting: Int
+    /// Recipients that wait for an operator.
+    package var held: Int
+    /// When the oldest message came that waits or is tried right now.
+    package var oldestArrival: Timestamp?
+    package var reasons: [Reason]
+    /// The last delivery among the messages that came last.
+    package var lastDelivery: Timestamp?
+
+    package init(
+        waiting: Int = 0,
+        held: Int = 0,
+        oldestArrival: Timestamp? = nil,
+        reasons: [Reason] = [],
+        lastDelivery: Timestamp? = nil
+    ) {
+        self.waiting = waiting
+        self.held = held
+        self.oldestArrival = oldestArrival
+        self.reasons = reasons
+        self.lastDelivery = lastDelivery
+    }
 }
 
 /// A message as the store remembers it.

@@ -24,7 +24,7 @@ struct DoctorSurroundings: Sendable {
     /// The domain that is looked up and called.
     let domain: String
     let spool: String
-    /// What was delivered and what waits, at most the last thousand messages.
+    /// What was delivered and what waits, at most the last thousand messages of each; counts are `History.backlog()`.
     let messages: [MessageRecord]
     let now: Timestamp
     /// When no further question is asked.

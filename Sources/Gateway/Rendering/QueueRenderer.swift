@@ -9,8 +9,8 @@ package struct QueueRenderer {
         self.now = now
     }
 
-    /// A table with a line that counts, or the word that there is nothing.
-    package func render(_ messages: [MessageRecord]) -> String {
+    /// A table with a line that counts all there is, or the word that there is nothing; the list may be cut.
+    package func render(_ messages: [MessageRecord], of count: MessageCount) -> String {
         guard !messages.isEmpty else {
             return "The queue is empty."
         }
@@ -28,9 +28,22 @@ package struct QueueRenderer {
                 )
             }
         }
+        if let cut = self.cut(messages.count, of: count) {
+            return "\(table.text)\n\(cut)"
+        }
         let octets = messages.reduce(0) { $0 + $1.size }
         let noun = messages.count == 1 ? "message" : "messages"
         return table.text + "\n\(messages.count) \(noun), \(humanSize(octets))"
+    }
+
+    /// What a list of the newest leaves out; nil when it shows all.
+    package func cut(_ shown: Int, of count: MessageCount) -> String? {
+        guard count.messages > shown else {
+            return nil
+        }
+        let age = count.oldestArrival.map { ", the oldest \(humanDuration(self.now - $0)) old" } ?? ""
+        let all = "\(count.messages) messages, \(humanSize(count.octets)) in all\(age)"
+        return "the newest \(shown) of \(all); --limit shows more"
     }
 
     private func state(_ recipient: RecipientRecord) -> String {

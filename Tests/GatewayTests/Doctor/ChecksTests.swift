@@ -218,17 +218,19 @@ struct ChecksTests {
 
     @Test("the queue is told by age and reasons")
     func queue() {
-        let waiting = SampleHistory.message(recipients: [
-            SampleHistory.recipient(0, "a@x.test", .waiting, because: "4.4.3 no DNS"),
-            SampleHistory.recipient(1, "b@x.test", .waiting, because: "4.4.3 no DNS"),
-            SampleHistory.recipient(2, "c@x.test", .held, because: "?"),
-        ])
-        let findings = QueueCheck.findings([waiting, SampleHistory.message()], now: SampleHistory.now)
-        #expect(findings.map(\.result) == [.warn, .pass, .warn])
-        #expect(
-            findings[0].detail.hasPrefix("2 wait, the oldest for 30 min; last delivery 29 min ago; 2x 4.4.3 no DNS")
+        let backlog = Backlog(
+            waiting: 5_000,
+            held: 1,
+            oldestArrival: SampleHistory.arrival,
+            reasons: [.init(text: "4.4.3 no DNS", count: 4_998), .init(text: nil, count: 2)],
+            lastDelivery: SampleHistory.delivered.finishedAt
         )
-        #expect(QueueCheck.findings([], now: SampleHistory.now)[0].detail == "nothing waits; nothing was delivered yet")
+        let findings = QueueCheck.findings(backlog, now: SampleHistory.now)
+        #expect(findings.map(\.result) == [.warn, .pass, .warn])
+        let told = "5000 wait, the oldest for 30 min; last delivery 29 min ago; 4998x 4.4.3 no DNS; 2x not tried yet"
+        #expect(findings[0].detail == told)
+        let nothing = QueueCheck.findings(Backlog(), now: SampleHistory.now)
+        #expect(nothing[0].detail == "nothing waits; nothing was delivered yet")
     }
 
     @Test("a provider's answer is told with its host, and its clock compared")

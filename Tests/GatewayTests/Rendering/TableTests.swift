@@ -34,13 +34,23 @@ struct TableTests {
             \(SampleQueue.id(2))  5.0 s   3.3 MiB  <>               app@example.org          active
             2 messages, 3.3 MiB
             """
-        let text = QueueRenderer(now: SampleHistory.now).render([SampleHistory.message(recipients: recipients), report])
+        let messages = [SampleHistory.message(recipients: recipients), report]
+        let text = QueueRenderer(now: SampleHistory.now).render(messages, of: MessageCount(messages: 2))
         #expect(text == expected)
+    }
+
+    @Test("a list that is cut says so, and counts all that there is")
+    func saysThatItIsCut() {
+        let oldest = SampleHistory.now + .seconds(-259_200)
+        let count = MessageCount(messages: 1_125, octets: 3_500_000, oldestArrival: oldest)
+        let text = QueueRenderer(now: SampleHistory.now).render([SampleHistory.message()], of: count)
+        let told = "the newest 1 of 1125 messages, 3.3 MiB in all, the oldest 3 d old; --limit shows more"
+        #expect(text.split(separator: "\n").last.map(String.init) == told)
     }
 
     @Test("an empty queue is said to be empty")
     func saysThatItIsEmpty() {
-        #expect(QueueRenderer(now: SampleHistory.now).render([]) == "The queue is empty.")
+        #expect(QueueRenderer(now: SampleHistory.now).render([], of: MessageCount()) == "The queue is empty.")
     }
 
     @Test("nothing that a peer wrote reaches the terminal as a control, or begins a line")
@@ -49,7 +59,7 @@ struct TableTests {
             recipients: [SampleHistory.recipient(0, "a\u{1B}c@example.net", .waiting, because: SampleHistory.hostile)]
         )
         message.reversePath = "\u{9B}31m\n@example.org"
-        let text = QueueRenderer(now: SampleHistory.now).render([message])
+        let text = QueueRenderer(now: SampleHistory.now).render([message], of: MessageCount(messages: 1))
         #expect(text.controls.isEmpty, "\(text.debugDescription)")
         #expect(text.split(separator: "\n").count == 3)
     }

@@ -6,81 +6,50 @@ struct QueueCheck: DoctorCheck {
     let name = "queue"
 
     func run(_ surroundings: DoctorSurroundings) async -> [DoctorFinding] {
-        guard surroundings.history != nil else {
+        guard let history = surroundings.history else {
             return [DoctorFinding(self.name, .skip, "there is no store yet")]
         }
-        return Self.findings(surroundings.messages, now: surroundings.now)
+        return await self.waiting(history, now: surroundings.now)
             + surroundings.breakers.map { breaker in
                 DoctorFinding("breaker", .warn, breaker.text, fact: .leftAlone("\(breaker.name) is left alone"))
             }
     }
 
-    /// What is known of recipients, counted.
-    private struct Census {
-        var waiting: [(arrivedAt: Timestamp, reason: String)] = []
-        var held = 0
-        var lastDelivery: Timestamp?
-
-        init(_ messages: [MessageRecord]) {
-            for message in messages {
-                for recipient in message.recipients {
-                    self.count(recipient, arrivedAt: message.arrivedAt)
-                }
-            }
-        }
-
-        private mutating func count(_ recipient: RecipientRecord, arrivedAt: Timestamp) {
-            switch recipient.state {
-            case .active, .waiting: self.waiting.append((arrivedAt, recipient.lastFailure ?? "not tried yet"))
-            case .held: self.held += 1
-            case .delivered:
-                let moment = recipient.finishedAt ?? arrivedAt
-                self.lastDelivery = max(self.lastDelivery ?? moment, moment)
-            case .bounced, .expired, .deleted: break
-            }
+    private func waiting(_ history: any History, now: Timestamp) async -> [DoctorFinding] {
+        do {
+            return Self.findings(try await history.backlog(), now: now)
+        } catch {
+            return [DoctorFinding(self.name, .skip, "the store cannot be read: \(error)")]
         }
     }
 
-    /// Judges what is known of messages.
-    static func findings(_ messages: [MessageRecord], now: Timestamp) -> [DoctorFinding] {
-        let census = Census(messages)
-        let delivered = census.lastDelivery.map { DoctorFact.delivered(ago: now - $0) }
+    /// Judges what is not finished.
+    static func findings(_ backlog: Backlog, now: Timestamp) -> [DoctorFinding] {
+        let delivered = backlog.lastDelivery.map { DoctorFact.delivered(ago: now - $0) }
         let last =
-            census.lastDelivery.map { "last delivery \(humanDuration(now - $0)) ago" } ?? "nothing was delivered yet"
+            backlog.lastDelivery.map { "last delivery \(humanDuration(now - $0)) ago" } ?? "nothing was delivered yet"
         var findings: [DoctorFinding]
-        if let oldest = census.waiting.map(\.arrivedAt).min() {
-            findings = [self.waitingFinding(census.waiting.map(\.reason), age: now - oldest, last)]
+        if let oldest = backlog.oldestArrival {
+            findings = [self.waitingFinding(backlog, age: now - oldest, last)]
             findings += delivered.map { [DoctorFinding("deliveries", .pass, last, fact: $0)] } ?? []
         } else {
             findings = [DoctorFinding("queue", .pass, "nothing waits; \(last)", fact: delivered)]
         }
-        if census.held > 0 {
+        if backlog.held > 0 {
             let advice = "`hikyaku queue list`, `hikyaku queue release`"
-            findings.append(DoctorFinding("held", .warn, "\(census.held) recipients wait for you: \(advice)"))
+            findings.append(DoctorFinding("held", .warn, "\(backlog.held) recipients wait for you: \(advice)"))
         }
         return findings
     }
 
-    private static func waitingFinding(_ reasons: [String], age: Duration, _ last: String) -> DoctorFinding {
-        let told = self.counted(reasons).joined(separator: "; ")
+    private static func waitingFinding(_ backlog: Backlog, age: Duration, _ last: String) -> DoctorFinding {
+        let reasons = backlog.reasons.map { (count: $0.count, text: $0.text?.prefix(160) ?? "not tried yet") }
+        let told = reasons.map { "\($0.count)x \($0.text)" }.joined(separator: "; ")
         return DoctorFinding(
             "queue",
             age > .seconds(900) ? .warn : .pass,
-            "\(reasons.count) wait, the oldest for \(humanDuration(age)); \(last); \(told)",
-            fact: .waiting(reasons.count, oldest: age, reason: self.mostCommon(reasons))
+            "\(backlog.waiting) wait, the oldest for \(humanDuration(age)); \(last); \(told)",
+            fact: .waiting(backlog.waiting, oldest: age, reason: reasons.first.map { String($0.text) })
         )
-    }
-
-    /// The three most common reasons with their counts.
-    private static func counted(_ reasons: [String]) -> [String] {
-        let counts = Dictionary(reasons.map { ($0, 1) }, uniquingKeysWith: +)
-        return counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.prefix(3).map {
-            "\($0.value)x \($0.key.prefix(160))"
-        }
-    }
-
-    private static func mostCommon(_ reasons: [String]) -> String? {
-        let counts = Dictionary(reasons.map { ($0, 1) }, uniquingKeysWith: +)
-        return counts.max { ($0.value, $1.key) < ($1.value, $0.key) }.map { String($0.key.prefix(160)) }
     }
 }
