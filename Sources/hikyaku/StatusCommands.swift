@@ -27,9 +27,11 @@ struct Health: AsyncParsableCommand {
 
     func run() async throws {
         let configuration = try self.options.load()
-        let reply = try? await ControlClient.send(ControlRequest(.status), to: configuration.controlSocket)
-        guard reply?.status != nil else {
-            complain("hikyaku: the gateway does not answer on \(configuration.controlSocket)")
+        do {
+            // Whatever it says: even a gateway of another version that does not know the question is alive.
+            _ = try await ControlClient.send(ControlRequest(.health), to: configuration.controlSocket)
+        } catch {
+            complain("hikyaku: the gateway does not answer on \(configuration.controlSocket): \(error)")
             throw ExitCode.failure
         }
         print("ok")

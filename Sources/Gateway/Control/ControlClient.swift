@@ -15,7 +15,7 @@ package enum ControlClient {
     }
 
     /// The longest reply, in octets.
-    private static let replyLimit = 4 << 20
+    package static let replyLimit = 4 << 20
 
     /// Hands over a message of another queue; returns after the gateway has committed it.
     static func handOver(
@@ -50,7 +50,8 @@ package enum ControlClient {
         _ request: ControlRequest,
         attached: ByteBuffer = ByteBuffer(),
         to path: String,
-        timeout: TimeAmount = .seconds(30)
+        timeout: TimeAmount = .seconds(30),
+        limit: Int = Self.replyLimit
     ) async throws -> ControlReply {
         let group = MultiThreadedEventLoopGroup.singleton
         let promise = group.next().makePromise(of: Data.self)
@@ -59,7 +60,7 @@ package enum ControlClient {
             channel = try await ClientBootstrap(group: promise.futureResult.eventLoop)
                 .channelInitializer { channel in
                     channel.eventLoop.makeCompletedFuture {
-                        let handler = ReplyHandler(promise: promise, limit: Self.replyLimit)
+                        let handler = ReplyHandler(promise: promise, limit: limit)
                         try channel.pipeline.syncOperations.addHandler(handler)
                     }
                 }
@@ -79,7 +80,13 @@ package enum ControlClient {
         guard !reply.isEmpty else {
             throw StartupFailure("the gateway closed its socket \(path) without an answer")
         }
-        return try JSONDecoder().decode(ControlReply.self, from: reply)
+        do {
+            return try JSONDecoder().decode(ControlReply.self, from: reply)
+        } catch {
+            throw StartupFailure(
+                "the gateway's answer is not understood; are the command and the gateway of one version?"
+            )
+        }
     }
 }
 
@@ -99,6 +106,7 @@ private final class ReplyHandler: ChannelInboundHandler {
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         self.received += self.unwrapInboundIn(data).readableBytesView
         if self.received.count > self.limit {
+            self.promise.fail(StartupFailure("the gateway's answer is longer than \(self.limit) octets"))
             context.close(promise: nil)
         }
     }

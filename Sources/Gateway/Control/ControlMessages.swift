@@ -5,6 +5,8 @@ package struct ControlRequest: Codable, Sendable {
     package enum Verb: String, Codable, Sendable {
         case flush, hold, release, delete, dnsLookup, dnsFlush, dnsSources, status, closeBreaker
         case takeOver, doctor
+        /// Whether the gateway answers; its reply is short, whatever is going on.
+        case health
     }
 
     package var verb: Verb
@@ -99,6 +101,8 @@ package struct GatewayStatus: Codable, Sendable {
     package var waiting: Int
     package var running: Int
     package var breakers: [Breaker]
+    /// How many more ways of each provider are left alone, for one destination or sender; nil where all are listed.
+    package var otherBreakers: [String: Int]?
     package var dnsSources: [Source]
     /// What the gateway has found out by itself; nil while lookups succeed.
     package var diagnosis: String?

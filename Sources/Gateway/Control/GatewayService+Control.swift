@@ -41,6 +41,8 @@ extension GatewayService {
             return ControlReply(count: 0)
         case .dnsSources, .status:
             return ControlReply(status: self.status())
+        case .health:
+            return ControlReply(count: 0)
         case .closeBreaker:
             let key = BreakerKey(provider: request.subject ?? "")
             guard self.configuration.chain.contains(key.provider) else {
@@ -60,7 +62,7 @@ extension GatewayService {
         let leftAlone = self.queue.probeNow()
         let count = try await self.store.expedite(selection, at: .now)
         self.queue.lookAgain()
-        return ControlReply(count: count, leftAlone: leftAlone.isEmpty ? nil : GatewayStatus.breakers(leftAlone))
+        return ControlReply(count: count, leftAlone: leftAlone.isEmpty ? nil : GatewayStatus.summary(of: leftAlone).listed)
     }
 
     private func hold(_ selection: QueueSelection) async throws(StoreFailure) -> ControlReply {
@@ -82,7 +84,8 @@ extension GatewayService {
 
     /// Runs the doctor's checks with the very parts that deliver.
     func examine(_ options: DoctorOptions) async -> DoctorReport {
-        let breakers = self.status().breakers.map { breaker in
+        let status = self.status()
+        let breakers = status.breakers.map { breaker in
             (breaker.name, "\(breaker.name) until \(breaker.until): \(breaker.why)")
         }
         return await Doctor.report(
@@ -92,6 +95,7 @@ extension GatewayService {
                 providers: self.providers,
                 history: self.store,
                 breakers: breakers,
+                otherBreakers: status.otherLines.map { "\($0.provider): \($0.text)" },
                 isRunning: true,
                 failingSince: self.watchBoard.failingSince
             ),
@@ -128,6 +132,7 @@ extension GatewayService {
 
     private func status() -> GatewayStatus {
         let load = self.queue.load
+        let breakers = GatewayStatus.summary(of: self.queue.openBreakers)
         return GatewayStatus(
             version: Self.version,
             hostname: self.configuration.hostname,
@@ -135,7 +140,8 @@ extension GatewayService {
             chain: self.configuration.chain,
             waiting: load.waiting,
             running: load.running,
-            breakers: GatewayStatus.breakers(self.queue.openBreakers),
+            breakers: breakers.listed,
+            otherBreakers: breakers.others,
             dnsSources: self.resolver.sourceReports().map(GatewayStatus.Source.init),
             diagnosis: self.watchBoard.verdict
         )
@@ -152,20 +158,6 @@ extension GatewayService {
                 return type
             }
         } ?? LookupReport.usualTypes
-    }
-}
-
-extension GatewayStatus {
-    /// By their names.
-    fileprivate static func breakers(_ open: [BreakerKey: BreakerState]) -> [Breaker] {
-        open.map { key, state in
-            .init(
-                name: key.description,
-                provider: key.provider,
-                until: state.openUntil.map(\.description) ?? "something changes",
-                why: state.text
-            )
-        }.sorted { $0.name < $1.name }
     }
 }
 

@@ -59,6 +59,8 @@ package enum Doctor {
         let providers: [any Provider]
         let history: (any History)?
         var breakers: [(name: String, text: String)] = []
+        /// Of the ways that are left alone and not listed, a line each provider.
+        var otherBreakers: [String] = []
         var isRunning = false
         var failingSince: [String: Timestamp] = [:]
     }
@@ -96,6 +98,7 @@ package enum Doctor {
             group: MultiThreadedEventLoopGroup.singleton,
             history: parts.history,
             breakers: parts.breakers,
+            otherBreakers: parts.otherBreakers,
             isRunning: parts.isRunning,
             isInBackground: options.isInBackground,
             failingSince: parts.failingSince,

@@ -16,6 +16,8 @@ struct DoctorSurroundings: Sendable {
     let history: (any History)?
     /// Ways that are left alone, in words.
     let breakers: [(name: String, text: String)]
+    /// How many more there are, in words.
+    let otherBreakers: [String]
     let isRunning: Bool
     /// Nobody asked: hosts are left alone that mail does not need.
     let isInBackground: Bool

@@ -12,7 +12,9 @@ extension GatewayStatus {
             "dns        \(sources.joined(separator: ", "))",
         ]
         let diagnosis = self.diagnosis.map { ["doctor     \(printable($0))"] } ?? []
-        return (lines + diagnosis + self.breakers.map { "closed     \($0.name) \($0.term)" }).joined(separator: "\n")
+        let closed = self.breakers.map { "closed     \($0.name) \($0.term)" }
+        let others = self.otherLines.map { "closed     \($0.provider): \($0.text)" }
+        return (lines + diagnosis + closed + others).joined(separator: "\n")
     }
 
     /// The DNS sources in the order in which they are asked now.
@@ -37,6 +39,9 @@ extension GatewayStatus {
             for breaker in left {
                 table.add(breaker.name, "left alone \(breaker.term)")
             }
+            for other in self.otherLines where other.provider == provider {
+                table.add(provider, "left alone: \(other.text)")
+            }
         }
         return table.text
     }
@@ -47,7 +52,8 @@ extension GatewayStatus {
             ProviderJSON(
                 name: provider,
                 isInUse: !self.breakers.contains { $0.name == provider },
-                leftAlone: self.breakers.filter { $0.provider == provider }
+                leftAlone: self.breakers.filter { $0.provider == provider },
+                notListed: self.otherBreakers?[provider] ?? 0
             )
         }
     }
@@ -57,6 +63,8 @@ extension GatewayStatus {
         let name: String
         let isInUse: Bool
         let leftAlone: [Breaker]
+        /// How many more are left alone.
+        let notListed: Int
     }
 }
 

@@ -94,6 +94,18 @@ struct ControlServerTests {
         }
     }
 
+    @Test("whether it is alive is answered in a few octets, and an answer over the limit is called that")
+    func answersShortly() async throws {
+        try await self.withGateway { gateway in
+            let socket = gateway.folder.socket
+            let reply = try await ControlClient.send(ControlRequest(.health), to: socket, limit: 64)
+            #expect(reply.error == nil)
+            await #expect(throws: StartupFailure("the gateway's answer is longer than 64 octets")) {
+                try await ControlClient.send(ControlRequest(.status), to: socket, limit: 64)
+            }
+        }
+    }
+
     @Test("a request in many pieces is one request")
     func joinsPieces() async throws {
         try await self.withGateway { gateway in

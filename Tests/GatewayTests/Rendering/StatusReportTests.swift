@@ -1,6 +1,9 @@
+import Delivery
 import Foundation
-import Gateway
+import TestKit
 import Testing
+
+@testable import Gateway
 
 @Suite("The state of a running gateway")
 struct StatusReportTests {
@@ -55,5 +58,31 @@ struct StatusReportTests {
         #expect(providers.map { $0["name"] as? String } == ["direct", "gmail"])
         #expect(providers.map { $0["isInUse"] as? Bool } == [true, false])
         #expect(providers.map { ($0["leftAlone"] as? [Any])?.count } == [1, 1])
+        #expect(providers.map { $0["notListed"] as? Int } == [0, 0])
+    }
+
+    @Test("of ever so many ways that are left alone some are listed, whole providers first, and the others are counted")
+    func boundsTheList() throws {
+        let state = BreakerState(
+            openUntil: SampleQueue.moment,
+            openedAt: SampleQueue.moment,
+            openings: 1,
+            reason: .dnsUnavailable,
+            text: String(repeating: "long ", count: 10_000)
+        )
+        var breakers = [BreakerKey(provider: "zeta"): state, BreakerKey(provider: "gmail"): state]
+        for number in 0..<20_000 {
+            breakers[BreakerKey(provider: "direct", part: .destination("d\(number).test"))] = state
+        }
+        var status = try self.status()
+        (status.breakers, status.otherBreakers) = GatewayStatus.summary(of: breakers)
+        #expect(status.breakers.count == 52)
+        #expect(status.breakers.last?.name == "zeta")
+        #expect(status.breakers.allSatisfy { $0.why.count == 200 })
+        #expect(try JSONEncoder().encode(status).count < 32_768)
+        let told = "19950 more ways, each for one destination or sender"
+        #expect(status.text.hasSuffix("\nclosed     direct: \(told)"))
+        #expect(status.providerTable.contains("left alone: \(told)\ngmail"))
+        #expect(status.providers.map(\.name) == ["direct", "gmail"])
     }
 }

@@ -12,7 +12,7 @@ struct QueueCheck: DoctorCheck {
         return await self.waiting(history, now: surroundings.now)
             + surroundings.breakers.map { breaker in
                 DoctorFinding("breaker", .warn, breaker.text, fact: .leftAlone("\(breaker.name) is left alone"))
-            }
+            } + surroundings.otherBreakers.map { DoctorFinding("breaker", .warn, $0) }
     }
 
     private func waiting(_ history: any History, now: Timestamp) async -> [DoctorFinding] {
