@@ -20,7 +20,8 @@ struct Config: ParsableCommand {
             for warning in configuration.warnings {
                 complain("warning: \(warning)")
             }
-            print("The configuration is good. Chain: \(configuration.chain.joined(separator: ", ")).")
+            let chain = configuration.chain.joined(separator: ", ")
+            print("The configuration is good (\(configuration.source)). Chain: \(chain).")
         }
     }
 

@@ -260,7 +260,8 @@ package final class GatewayService: Sendable {
         self.logger.notice(
             "ready",
             metadata: [
-                "version": "\(Self.version)", "hostname": "\(self.configuration.hostname)",
+                "version": "\(Self.version)", "configuration": "\(self.configuration.source)",
+                "hostname": "\(self.configuration.hostname)",
                 "chain": "\(self.configuration.chain.joined(separator: ", "))",
                 "data": "\(self.configuration.dataDirectory)", "durability": "\(self.store.durability)",
             ]

@@ -19,23 +19,45 @@ package struct ConfigurationLoader {
     let tree: SettingsTree
     let root: SettingsSection
 
-    /// Loads a file, or the environment alone when `path` is nil and the default path does not exist.
+    /// Loads a file, or the environment alone when `path` is nil and there is nothing at the default path.
     package static func load(
         path: String?,
-        environment: [String: String]
+        environment: [String: String],
+        defaultPath: String = Self.defaultPath
     ) throws(ConfigurationFailure) -> GatewayConfiguration {
         let given = path ?? environment["HIKYAKU_CONFIG"]
-        let file = given ?? self.defaultPath
-        if given == nil, !FileManager.default.fileExists(atPath: file) {
+        let file = given ?? defaultPath
+        guard let text = try self.text(of: file, isRequired: given != nil) else {
             return try self.parse(nil, source: "environment", environment: environment)
         }
-        guard let text = try? String(contentsOfFile: file, encoding: .utf8) else {
-            throw ConfigurationFailure([
-                ConfigurationProblem(source: file, message: "cannot be read; check the path and its permissions")
-            ])
-        }
         let name = file.split(separator: "/").last.map(String.init) ?? file
-        return try self.parse(text, source: name, environment: environment)
+        var configuration = try self.parse(text, source: name, environment: environment)
+        configuration.source = file
+        return configuration
+    }
+
+    /// The text of a file; nil when there is none and none is required.
+    ///
+    /// One that is there and may not be read is never taken for none: the gateway would start as another one.
+    private static func text(of file: String, isRequired: Bool) throws(ConfigurationFailure) -> String? {
+        let failure = { (why: String) in
+            ConfigurationFailure([ConfigurationProblem(source: file, message: "cannot be read: \(why)")])
+        }
+        guard access(file, R_OK) == 0 else {
+            let code = errno
+            if !isRequired, code == ENOENT || code == ENOTDIR {
+                return nil
+            }
+            let user = code == EACCES ? " for user \(geteuid())" : ""
+            throw failure("\(String(cString: strerror(code)))\(user)")
+        }
+        guard let data = FileManager.default.contents(atPath: file) else {
+            throw failure("it is no file")
+        }
+        guard let text = String(validating: data, as: UTF8.self) else {
+            throw failure("it is not in UTF-8")
+        }
+        return text
     }
 
     /// Parses the text of a file together with an environment.

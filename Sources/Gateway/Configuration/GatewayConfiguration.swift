@@ -4,6 +4,8 @@ package import MailModel
 
 /// All that an operator has decided, checked and complete.
 package struct GatewayConfiguration: Sendable {
+    /// The file that it was read from, or `environment`.
+    package var source = "environment"
     /// Our name in greetings, Received fields and EHLO.
     package var hostname: String
     /// The domain that is added to addresses without one.

@@ -1,3 +1,4 @@
+import Foundation
 import Gateway
 import Testing
 
@@ -225,7 +226,7 @@ struct ConfigurationMistakesTests {
 
     @Test("a file that cannot be read is named, and so is one that is named by HIKYAKU_CONFIG")
     func namesTheFile() {
-        let expected = "/nowhere/hikyaku.yaml: cannot be read; check the path and its permissions"
+        let expected = "/nowhere/hikyaku.yaml: cannot be read: No such file or directory"
         for (path, environment) in [
             ("/nowhere/hikyaku.yaml", [:]), (nil, ["HIKYAKU_CONFIG": "/nowhere/hikyaku.yaml"]),
         ] as [(String?, [String: String])] {
@@ -235,6 +236,32 @@ struct ConfigurationMistakesTests {
             } catch {
                 #expect(error.description == expected)
             }
+        }
+    }
+
+    @Test("a file at the usual place that cannot be read is a mistake; only where there is none it is done without")
+    func neverPassesOver() throws {
+        let folder = NSTemporaryDirectory() + "hky-\(UUID().uuidString.prefix(13))"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let loop = folder + "/loop.yaml"
+        try FileManager.default.createSymbolicLink(atPath: loop, withDestinationPath: loop)
+        let latin = folder + "/latin.yaml"
+        try Data([0x68, 0xE9]).write(to: URL(fileURLWithPath: latin))
+        let good = folder + "/good.yaml"
+        try Data("hostname: a.test\n".utf8).write(to: URL(fileURLWithPath: good))
+        let load = { (path: String) in
+            Result { try ConfigurationLoader.load(path: nil, environment: [:], defaultPath: path) }
+        }
+        let complaint = { (path: String) in
+            if case .failure(let error) = load(path) { "\(error)" } else { "it loaded" }
+        }
+        #expect(complaint(loop) == "\(loop): cannot be read: Too many levels of symbolic links")
+        #expect(complaint(folder) == "\(folder): cannot be read: it is no file")
+        #expect(complaint(latin) == "\(latin): cannot be read: it is not in UTF-8")
+        #expect(try load(good).get().source == good)
+        for nothing in [folder + "/none.yaml", good + "/below.yaml"] {
+            #expect(try load(nothing).get().source == "environment")
         }
     }
 
