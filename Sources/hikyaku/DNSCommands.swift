@@ -35,7 +35,7 @@ struct DNS: AsyncParsableCommand {
                 var request = ControlRequest(.dnsLookup, subject: self.domain)
                 request.types = types.isEmpty ? nil : types.map(\.description)
                 reports = try await ControlClient.send(request, to: configuration.controlSocket).lookups ?? []
-            } catch is ControlClient.NotRunning {
+            } catch let error where error is ControlClient.NotRunning || error is ControlClient.Denied {
                 reports = await LookupReport.ask(
                     self.domain,
                     types.isEmpty ? LookupReport.usualTypes : types,

@@ -205,6 +205,8 @@ func askGateway(_ request: ControlRequest, _ options: ConfigurationOptions) asyn
         return reply
     } catch let failure as ControlClient.NotRunning {
         complain("hikyaku: \(failure)")
+    } catch let failure as ControlClient.Denied {
+        complain("hikyaku: \(failure)")
     } catch let failure as StartupFailure {
         complain("hikyaku: \(failure)")
     }

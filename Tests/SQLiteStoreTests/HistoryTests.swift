@@ -154,6 +154,16 @@ struct HistoryTests {
         #expect(failureText { _ = try HistoryReader(directory: nowhere) }.contains("there is no queue at"))
     }
 
+    @Test("a queue that is there and cannot be read is not called missing")
+    func unreadable() throws {
+        let folder = self.fixture.directory + "/loop"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        let database = folder + "/hikyaku.db"
+        try FileManager.default.createSymbolicLink(atPath: database, withDestinationPath: database)
+        let text = failureText { _ = try HistoryReader(directory: folder) }
+        #expect(text.contains("cannot read \(database): Too many levels of symbolic links"))
+    }
+
     @Test("keeps breakers that are not closed")
     func breakers() async throws {
         let store = try self.fixture.open()

@@ -2,6 +2,13 @@ import FoundationEssentials
 import MailModel
 package import NIOCore
 import NIOPosix
+import SQLiteStore
+
+#if canImport(Glibc)
+    import Glibc
+#elseif canImport(Musl)
+    import Musl
+#endif
 
 /// Asks the running gateway for something, through its Unix socket.
 package enum ControlClient {
@@ -11,6 +18,20 @@ package enum ControlClient {
 
         package var description: String {
             "no gateway is running with this data directory (\(self.path)); start it with `hikyaku serve`"
+        }
+    }
+
+    /// There may be a gateway, and whoever asks may not.
+    package struct Denied: Error, CustomStringConvertible {
+        package let description: String
+    }
+
+    /// Why nobody could be asked: only where nothing is, or nobody listens any more, no gateway runs.
+    static func failure(_ code: Int32, _ path: String) -> any Error {
+        switch code {
+        case ENOENT, ENOTDIR, ECONNREFUSED: NotRunning(path: path)
+        case EACCES, EPERM: Denied(description: permissionDenied(path))
+        default: StartupFailure("cannot ask the gateway on \(path): \(String(cString: strerror(code)))")
         }
     }
 
@@ -67,7 +88,7 @@ package enum ControlClient {
                 .connect(unixDomainSocketPath: path).get()
         } catch {
             promise.fail(error)
-            throw NotRunning(path: path)
+            throw (error as? IOError).map { self.failure($0.errnoCode, path) } ?? NotRunning(path: path)
         }
         let deadline = promise.futureResult.eventLoop.scheduleTask(in: timeout) {
             promise.fail(StartupFailure("the gateway did not answer on \(path) in time"))

@@ -37,13 +37,14 @@ package enum Doctor {
             archive: WithoutArchive(),
             logger: logger
         )
-        // Without a store there is no history; what cannot be built was refused when the configuration was checked.
-        let history = try? HistoryReader(directory: configuration.dataDirectory)
+        let (history, trouble) = self.history(configuration.dataDirectory)
+        // What cannot be built was refused when the configuration was checked.
         let parts = Parts(
             configuration: configuration,
             resolver: resolver,
             providers: configuration.providers.compactMap { try? factory.provider($0) },
-            history: history
+            history: history,
+            storeTrouble: trouble
         )
         let report = await self.report(parts, options)
         history?.close()
@@ -52,12 +53,23 @@ package enum Doctor {
         return report
     }
 
+    /// What the store remembers, or why it cannot be read; neither where there is no store.
+    private static func history(_ directory: String) -> (HistoryReader?, String?) {
+        do {
+            return (try HistoryReader(directory: directory), nil)
+        } catch {
+            return (nil, error.kind == .missing ? nil : error.description)
+        }
+    }
+
     /// The parts of a gateway, running or not.
     struct Parts: Sendable {
         let configuration: GatewayConfiguration
         let resolver: ResolverChain
         let providers: [any Provider]
         let history: (any History)?
+        /// Why there is no history although there is a store.
+        var storeTrouble: String?
         var breakers: [(name: String, text: String)] = []
         /// Of the ways that are left alone and not listed, a line each provider.
         var otherBreakers: [String] = []
@@ -97,6 +109,7 @@ package enum Doctor {
             providers: parts.providers,
             group: MultiThreadedEventLoopGroup.singleton,
             history: parts.history,
+            storeTrouble: parts.storeTrouble,
             breakers: parts.breakers,
             otherBreakers: parts.otherBreakers,
             isRunning: parts.isRunning,

@@ -12,8 +12,10 @@ struct DoctorSurroundings: Sendable {
     let resolver: ResolverChain
     let providers: [any Provider]
     let group: any EventLoopGroup
-    /// Nil where there is no store yet.
+    /// Nil where there is no store yet, or where it cannot be read.
     let history: (any History)?
+    /// Why there is no history although there is a store.
+    let storeTrouble: String?
     /// Ways that are left alone, in words.
     let breakers: [(name: String, text: String)]
     /// How many more there are, in words.

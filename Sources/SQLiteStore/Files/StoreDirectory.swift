@@ -124,6 +124,20 @@ func exists(_ path: String) -> Bool {
     access(path, F_OK) == 0
 }
 
+/// Says that a path may not be used, and who may: its owner, or that of the nearest folder that can be looked at.
+package func permissionDenied(_ path: String) -> String {
+    var status = stat()
+    var known = path
+    while stat(known, &status) != 0 {
+        let parent = (known as NSString).deletingLastPathComponent
+        guard parent != known, !parent.isEmpty else {
+            return "permission denied on \(path): run this as the gateway's user"
+        }
+        known = parent
+    }
+    return "permission denied on \(path): run this as the gateway's user (uid \(status.st_uid))"
+}
+
 /// Octets of the file at the path; 0 when there is none.
 func size(_ path: String) -> Int {
     var status = stat()

@@ -17,9 +17,7 @@ package final class HistoryReader: Sendable {
     }
 
     init(_ directory: StoreDirectory, besideWriter: Bool) throws(StoreFailure) {
-        guard exists(directory.database) else {
-            throw StoreFailure(.missing, "there is no queue at \(directory.database)")
-        }
+        try Self.checkAccess(directory.database)
         do {
             self.pool = try Self.open(directory.database)
         } catch {
@@ -33,6 +31,19 @@ package final class HistoryReader: Sendable {
                 )
             }
             self.pool = pool
+        }
+    }
+
+    /// Only where there is nothing, there is no queue; one that may not be read is there.
+    private static func checkAccess(_ path: String) throws(StoreFailure) {
+        guard access(path, R_OK) != 0 else {
+            return
+        }
+        let code = errno
+        switch code {
+        case ENOENT, ENOTDIR: throw StoreFailure(.missing, "there is no queue at \(path)")
+        case EACCES, EPERM: throw StoreFailure(.broken, permissionDenied(path))
+        default: throw StoreFailure(.broken, "cannot read \(path): \(systemError(code))")
         }
     }
 

@@ -1,8 +1,9 @@
 import FoundationEssentials
-import Gateway
 import NIOCore
 import TestKit
 import Testing
+
+@testable import Gateway
 
 #if canImport(Glibc)
     import Glibc
@@ -187,6 +188,20 @@ struct ControlServerTests {
             error?.description
                 == "no gateway is running with this data directory (/nowhere/hikyaku.sock); start it with `hikyaku serve`"
         )
+    }
+
+    @Test("only where nothing is, or nobody listens, no gateway runs; who may not ask is told who may")
+    func tellsWhy() {
+        for code in [ENOENT, ENOTDIR, ECONNREFUSED] {
+            #expect(ControlClient.failure(code, "/nowhere/hikyaku.sock") is ControlClient.NotRunning)
+        }
+        for code in [EACCES, EPERM] {
+            let error = ControlClient.failure(code, "/hikyaku.sock")
+            #expect(error is ControlClient.Denied)
+            #expect("\(error)" == "permission denied on /hikyaku.sock: run this as the gateway's user (uid 0)")
+        }
+        let error = ControlClient.failure(EMFILE, "/hikyaku.sock")
+        #expect("\(error)" == "cannot ask the gateway on /hikyaku.sock: Too many open files")
     }
 
     private func withGateway(

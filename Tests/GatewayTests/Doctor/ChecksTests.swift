@@ -204,12 +204,17 @@ struct ChecksTests {
 
     @Test("disk and clock are judged")
     func machine() {
-        let disk = { MachineCheck.disk("/d", free: $0, freeNodes: $1, isWritable: $2).result }
-        #expect(disk(2 << 30, nil, true) == .pass)
-        #expect(disk(500 << 20, 1_000_000, true) == .warn)
-        #expect(disk(50 << 20, nil, true) == .fail)
-        #expect(disk(2 << 30, 10, true) == .fail)
-        #expect(disk(2 << 30, nil, false) == .fail)
+        let disk = { MachineCheck.disk("/d", free: $0, freeNodes: $1, access: $2) }
+        #expect(disk(2 << 30, nil, .writable).result == .pass)
+        #expect(disk(500 << 20, 1_000_000, .writable).result == .warn)
+        #expect(disk(50 << 20, nil, .writable).result == .fail)
+        #expect(disk(2 << 30, 10, .writable).result == .fail)
+        #expect(disk(2 << 30, nil, .refused).result == .fail)
+        // Whoever may not write there has learned nothing about the gateway.
+        let other = disk(2 << 30, nil, .ofAnother(4_711))
+        #expect(other.result == .warn)
+        #expect(other.fact == nil)
+        #expect(other.detail.contains("uid 4711"))
         let now = Timestamp(seconds: 1_800_000_000)
         #expect(MachineCheck.clock(now: now, server: now + .seconds(30), from: "a").result == .pass)
         #expect(MachineCheck.clock(now: now, server: now + .seconds(90), from: "a").detail == "90 s behind a")

@@ -1,5 +1,6 @@
 import Foundation
 import MailModel
+import SQLiteStore
 
 #if canImport(Glibc)
     import Glibc
@@ -40,6 +41,9 @@ struct MachineCheck: DoctorCheck {
         var path = directory
         // A data directory that is not made yet lies on the disk of its parent.
         while statvfs(path, &status) != 0 {
+            guard errno != EACCES else {
+                return DoctorFinding("disk", .skip, permissionDenied(directory))
+            }
             let parent = (path as NSString).deletingLastPathComponent
             guard parent != path, !parent.isEmpty else {
                 return DoctorFinding("disk", .skip, "\(directory) cannot be looked at")
@@ -50,18 +54,42 @@ struct MachineCheck: DoctorCheck {
             directory,
             free: UInt64(status.f_bavail).multipliedReportingOverflow(by: UInt64(status.f_frsize)).partialValue,
             freeNodes: status.f_files == 0 ? nil : UInt64(status.f_favail),
-            isWritable: access(path, W_OK) == 0
+            access: Self.judge(path)
         )
     }
 
+    /// What the folder is to whoever asks.
+    enum Access: Hashable {
+        case writable
+        case refused
+        /// Not ours to write in: that says nothing about the gateway, which runs as another user.
+        case ofAnother(UInt32)
+    }
+
+    private static func judge(_ path: String) -> Access {
+        guard access(path, W_OK) != 0 else {
+            return .writable
+        }
+        guard errno == EACCES, let owner = SystemEnvironment.owner(of: path), owner != geteuid() else {
+            return .refused
+        }
+        return .ofAnother(owner)
+    }
+
     /// Judges free octets and inodes; nil for file systems that do not count inodes.
-    static func disk(_ directory: String, free: UInt64, freeNodes: UInt64?, isWritable: Bool) -> DoctorFinding {
+    static func disk(_ directory: String, free: UInt64, freeNodes: UInt64?, access: Access) -> DoctorFinding {
         let size = humanSize(Int(clamping: free))
         let nodes = freeNodes.map { $0 < 10_000 ? ", \($0) inodes" : "" } ?? ""
         let text = "\(size) free\(nodes) in \(directory)"
-        guard isWritable else {
+        switch access {
+        case .writable: break
+        case .refused:
             let fact = DoctorFact.machine("\(directory) is not writable, so no mail can be accepted")
-            return DoctorFinding("disk", .fail, "\(directory) is not writable", fact: fact)
+            return DoctorFinding("disk", .fail, "\(directory) is not writable for user \(geteuid())", fact: fact)
+        case .ofAnother(let owner):
+            let advice = "run this as the gateway's user (uid \(owner)?)"
+            let text = "\(directory) is not writable for user \(geteuid()), who asks: \(advice)"
+            return DoctorFinding("disk", .warn, text)
         }
         if free < 100 << 20 || freeNodes.map({ $0 < 1_000 }) == true {
             return DoctorFinding("disk", .fail, text, fact: .machine("the disk is full: only \(text)"))

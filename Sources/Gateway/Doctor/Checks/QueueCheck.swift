@@ -7,7 +7,7 @@ struct QueueCheck: DoctorCheck {
 
     func run(_ surroundings: DoctorSurroundings) async -> [DoctorFinding] {
         guard let history = surroundings.history else {
-            return [DoctorFinding(self.name, .skip, "there is no store yet")]
+            return [DoctorFinding(self.name, .skip, surroundings.storeTrouble ?? "there is no store yet")]
         }
         return await self.waiting(history, now: surroundings.now)
             + surroundings.breakers.map { breaker in
