@@ -15,7 +15,8 @@ struct Serve: AsyncParsableCommand {
         abstract: "Run the gateway until SIGTERM.",
         discussion: """
             Logs to standard output. Exit status 0 after a clean stop, 78 for a configuration that cannot be used. SIGHUP \
-            has DNS asked afresh and looks at the queue again; the configuration is read at start only.
+            has DNS asked afresh, reads the listeners' certificates and keys again, and looks at the queue; the \
+            configuration is read at start only.
             """
     )
 

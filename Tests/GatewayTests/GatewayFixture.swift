@@ -51,6 +51,15 @@ final class GatewayFolder: Sendable {
         _ logger: Logger,
         _ body: (RunningGateway) async throws -> Void
     ) async throws {
+        try await self.run(configuration, logger) { gateway, _ in try await body(gateway) }
+    }
+
+    /// The same for tests that do to the gateway what a signal would.
+    func run(
+        _ configuration: GatewayConfiguration,
+        _ logger: Logger,
+        _ body: (RunningGateway, GatewayService) async throws -> Void
+    ) async throws {
         let service = try await GatewayService(configuration, logger: logger)
         let (stopped, stop) = AsyncStream<Void>.makeStream()
         try await withThrowingTaskGroup(of: Void.self) { group in
@@ -58,7 +67,7 @@ final class GatewayFolder: Sendable {
                 try await service.run { for await _ in stopped { return } }
             }
             do {
-                try await body(try await RunningGateway(folder: self))
+                try await body(try await RunningGateway(folder: self), service)
             } catch {
                 stop.finish()
                 throw error

@@ -34,6 +34,11 @@ package final class TLSDialogueClient: DialoguePeer, Sendable {
             .get()
     }
 
+    /// The certificate that the server showed, in DER; nil before the handshake.
+    package func serverCertificate() async throws -> [UInt8]? {
+        try await self.channel.nioSSL_peerCertificate().get()?.toDERBytes()
+    }
+
     package func send(_ octets: [UInt8]) async throws {
         try await self.channel.writeAndFlush(ByteBuffer(bytes: octets))
     }

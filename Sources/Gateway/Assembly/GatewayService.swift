@@ -27,6 +27,7 @@ package final class GatewayService: Sendable {
     let providers: [any Provider]
     let queue: QueueManager
     let listeners: [SMTPListener]
+    private let certificates: [ListenerCertificate]
     /// What the watch over lookups has seen.
     let watchBoard = DoctorWatchBoard()
     /// For messages of other queues, through the control socket.
@@ -91,7 +92,7 @@ package final class GatewayService: Sendable {
             store: self.store,
             queue: self.queue
         )
-        self.listeners = try ListenerFactory(
+        (self.listeners, self.certificates) = try ListenerFactory(
             configuration: configuration,
             group: self.group,
             pool: self.blockingPool,
@@ -178,11 +179,20 @@ package final class GatewayService: Sendable {
         self.logger.notice("stopped")
     }
 
-    /// Forgets what DNS said and looks at the queue again; what an operator wants of SIGHUP after mending the network.
+    /// Forgets what DNS said, reads certificates again and looks at the queue; what an operator wants of SIGHUP after
+    /// mending the network or renewing a certificate.
     package func lookAgain() {
         self.resolver.flush()
+        for certificate in self.certificates {
+            certificate.readAgain()
+        }
         self.queue.lookAgain()
-        self.logger.notice("SIGHUP: DNS is asked afresh; the configuration is read at start only, restart to change it")
+        self.logger.notice(
+            """
+            SIGHUP: DNS is asked afresh, certificates were read again; the configuration is read at start only, restart to \
+            change it
+            """
+        )
     }
 
     /// Ways that were left alone only because their names could not be resolved are used at once, and what waits for them goes.

@@ -3,7 +3,6 @@ import Logging
 import MailModel
 import NIOCore
 import NIOPosix
-import NIOSSL
 import SMTPProtocol
 import SMTPServer
 
@@ -15,7 +14,8 @@ struct ListenerFactory {
     let sink: any SubmissionSink
     let logger: Logger
 
-    func listeners() throws -> [SMTPListener] {
+    /// The listeners, and the certificates that they show.
+    func listeners() throws -> (listeners: [SMTPListener], certificates: [ListenerCertificate]) {
         let limits = self.configuration.limits
         let bounds = SharedBounds(
             memory: MemoryBudget(limit: limits.memory),
@@ -23,13 +23,15 @@ struct ListenerFactory {
         )
         let connections = try self.connections()
         let authenticator = try self.authenticator()
-        return try self.configuration.listeners.flatMap { settings in
-            let context = settings.tls == .none ? nil : try self.context(settings)
+        var certificates: [ListenerCertificate] = []
+        let listeners = try self.configuration.listeners.flatMap { settings in
+            let certificate = settings.tls == .none ? nil : try self.certificate(settings)
+            certificates += certificate.map { [$0] } ?? []
             return settings.addresses.map { address in
                 SMTPListener(
                     configuration: self.listener(settings, at: address, connections: connections),
                     group: self.group,
-                    tls: { context },
+                    tls: { certificate?.context },
                     sink: self.sink,
                     authenticator: authenticator,
                     clock: { .civil },
@@ -39,6 +41,16 @@ struct ListenerFactory {
                 )
             }
         }
+        return (listeners, certificates)
+    }
+
+    private func certificate(_ settings: ListenerSettings) throws -> ListenerCertificate {
+        try ListenerCertificate(
+            settings,
+            directory: self.configuration.dataDirectory,
+            hostname: self.configuration.hostname,
+            logger: self.logger
+        )
     }
 
     /// Connections in all: what is configured, or what descriptors allow.
@@ -105,32 +117,6 @@ struct ListenerFactory {
             hostname: self.configuration.hostname,
             qualifyDomain: self.configuration.domain
         )
-    }
-
-    private func context(_ settings: ListenerSettings) throws -> NIOSSLContext {
-        let files: SelfSignedCertificate.Files
-        if let certificate = settings.certificateFile, let key = settings.keyFile {
-            files = .init(certificate: certificate, key: key)
-        } else {
-            files = try SelfSignedCertificate.files(
-                in: "\(self.configuration.dataDirectory)/tls",
-                hostname: self.configuration.hostname
-            )
-            self.logger.notice(
-                "listener \(settings.name) uses a self-signed certificate; set certificate-file and key-file"
-            )
-        }
-        do {
-            let chain = try NIOSSLCertificate.fromPEMFile(files.certificate).map(NIOSSLCertificateSource.certificate)
-            let key = try NIOSSLPrivateKey(file: files.key, format: .pem)
-            var tls = TLSConfiguration.makeServerConfiguration(certificateChain: chain, privateKey: .privateKey(key))
-            tls.minimumTLSVersion = .tlsv12
-            return try NIOSSLContext(configuration: tls)
-        } catch {
-            throw StartupFailure(
-                "listeners.\(settings.name): the certificate \(files.certificate) with the key \(files.key) cannot be used: \(error)"
-            )
-        }
     }
 }
 

@@ -123,6 +123,45 @@ struct ListenerTests {
         }
     }
 
+    @Test("a renewed certificate is shown after SIGHUP; one that cannot be used leaves the old one")
+    func renewsItsCertificate() async throws {
+        let material = try TLSMaterial.shared.get()
+        let folder = try GatewayFolder()
+        let (certificate, key) = (folder.path + "/a.crt", folder.path + "/a.key")
+        let write = { (pem: String, keyPEM: String) in
+            try pem.write(toFile: certificate, atomically: true, encoding: .utf8)
+            try keyPEM.write(toFile: key, atomically: true, encoding: .utf8)
+        }
+        try write(try material.chain("leaf"), try material.key("leaf"))
+        let listener = "{ port: 0, tls: implicit, certificate-file: \(certificate), key-file: \(key) }"
+        let text = "data-directory: \(folder.data)\nlisteners:\n  smtp: \(listener)\nchain: [direct]\n"
+        let configuration = try ConfigurationLoader.parse(text, source: "hikyaku.yaml", environment: [:])
+        try await folder.run(configuration, .silent) { gateway, service in
+            let shown = {
+                let client = try await TLSDialogueClient(port: gateway.port, implicit: true)
+                _ = try await client.reply()
+                return try await client.serverCertificate()
+            }
+            let kept = try await TLSDialogueClient(port: gateway.port, implicit: true)
+            _ = try await kept.reply()
+            #expect(try await shown() == material.octets("leaf.cert.der"))
+            try write(try material.chain("selfsigned"), try material.key("selfsigned"))
+            #expect(try await shown() == material.octets("leaf.cert.der"))
+            service.lookAgain()
+            #expect(try await shown() == material.octets("selfsigned.cert.der"))
+            for (pem, keyPEM) in [("damaged", try material.key("leaf")), (try material.chain("leaf"), "damaged")] {
+                try write(pem, keyPEM)
+                service.lookAgain()
+                #expect(try await shown() == material.octets("selfsigned.cert.der"))
+            }
+            // A certificate whose key comes a moment later.
+            try write(try material.chain("leaf"), try material.key("selfsigned"))
+            service.lookAgain()
+            #expect(try await shown() == material.octets("selfsigned.cert.der"))
+            #expect(try await kept.ask("NOOP")?.hasPrefix("250") == true)
+        }
+    }
+
     @Test("REQUIRETLS is kept from the client to the last way out, and its bounce is protected alike (RFC 8689)")
     func requiresTLS() async throws {
         try await FakeExchanger.run { exchanger in
