@@ -16,7 +16,7 @@ struct Config: ParsableCommand {
         @OptionGroup var options: ConfigurationOptions
 
         func run() throws {
-            let configuration = try self.options.load()
+            let configuration = try self.options.load(checksFiles: true)
             for warning in configuration.warnings {
                 complain("warning: \(warning)")
             }

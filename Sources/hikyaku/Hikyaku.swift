@@ -39,9 +39,15 @@ struct ConfigurationOptions: ParsableArguments {
     var path: String?
 
     /// Loads the configuration, or prints all that is wrong with it and exits with 78 (EX_CONFIG).
-    func load() throws -> GatewayConfiguration {
+    ///
+    /// With `checksFiles` the certificates and keys that it names are part of it.
+    func load(checksFiles: Bool = false) throws -> GatewayConfiguration {
         do {
-            return try ConfigurationLoader.load(path: self.path, environment: SystemEnvironment.current)
+            return try ConfigurationLoader.load(
+                path: self.path,
+                environment: SystemEnvironment.current,
+                checksFiles: checksFiles
+            )
         } catch {
             complain(error.description)
             throw ExitCode(Sysexits.configuration)

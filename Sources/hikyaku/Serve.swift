@@ -23,7 +23,7 @@ struct Serve: AsyncParsableCommand {
     @OptionGroup var options: ConfigurationOptions
 
     func run() async throws {
-        let configuration = try self.options.load()
+        let configuration = try self.options.load(checksFiles: true)
         signal(SIGPIPE, SIG_IGN)
         let output = LogOutput()
         output.start()

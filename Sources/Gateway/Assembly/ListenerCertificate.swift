@@ -40,7 +40,7 @@ final class ListenerCertificate: Sendable {
         }
     }
 
-    private static func context(_ files: SelfSignedCertificate.Files, for listener: String) throws -> NIOSSLContext {
+    static func context(_ files: SelfSignedCertificate.Files, for listener: String) throws -> NIOSSLContext {
         do {
             let chain = try NIOSSLCertificate.fromPEMFile(files.certificate).map(NIOSSLCertificateSource.certificate)
             let key = try NIOSSLPrivateKey(file: files.key, format: .pem)

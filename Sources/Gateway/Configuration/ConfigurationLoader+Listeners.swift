@@ -33,14 +33,19 @@ extension ConfigurationLoader {
                 "listeners.\(name) relays for everybody who can reach it: an open relay unless a firewall stands before it"
             )
         }
-        let certificate = section.text("certificate-file")
-        let key = section.text("key-file")
+        let certificate = section.file("certificate-file", trouble: ConfiguredFiles.certificates)
+        let key = section.file("key-file", trouble: ConfiguredFiles.key)
         if (certificate == nil) != (key == nil) {
             section.report(
                 certificate == nil ? "certificate-file" : "key-file",
                 nil,
                 "certificate-file and key-file go together"
             )
+        }
+        if self.tree.checksFiles, let certificate, let key,
+            let why = ConfiguredFiles.pair(certificate: certificate, key: key)
+        {
+            section.report("key-file", section.raw("key-file"), why)
         }
         return ListenerSettings(
             name: name,

@@ -20,18 +20,26 @@ package struct ConfigurationLoader {
     let root: SettingsSection
 
     /// Loads a file, or the environment alone when `path` is nil and there is nothing at the default path.
+    ///
+    /// With `checksFiles` the certificates and keys that it names are looked at, too.
     package static func load(
         path: String?,
         environment: [String: String],
+        checksFiles: Bool = false,
         defaultPath: String = Self.defaultPath
     ) throws(ConfigurationFailure) -> GatewayConfiguration {
         let given = path ?? environment["HIKYAKU_CONFIG"]
         let file = given ?? defaultPath
         guard let text = try self.text(of: file, isRequired: given != nil) else {
-            return try self.parse(nil, source: "environment", environment: environment)
+            return try self.parse(nil, source: "environment", environment: environment, checksFiles: checksFiles)
         }
         let name = file.split(separator: "/").last.map(String.init) ?? file
-        var configuration = try self.parse(text, source: name, environment: environment)
+        var configuration = try self.parse(
+            text,
+            source: name,
+            environment: environment,
+            checksFiles: checksFiles
+        )
         configuration.source = file
         return configuration
     }
@@ -64,9 +72,10 @@ package struct ConfigurationLoader {
     package static func parse(
         _ text: String?,
         source: String,
-        environment: [String: String]
+        environment: [String: String],
+        checksFiles: Bool = false
     ) throws(ConfigurationFailure) -> GatewayConfiguration {
-        let tree = try SettingsTree(text: text, source: source, environment: environment)
+        let tree = try SettingsTree(text: text, source: source, environment: environment, checksFiles: checksFiles)
         let loader = ConfigurationLoader(tree: tree, root: SettingsSection(tree, node: tree.root))
         let configuration = loader.configuration()
         loader.root.finish()
@@ -87,7 +96,7 @@ package struct ConfigurationLoader {
             hostname: hostname,
             domain: domain,
             dataDirectory: directory,
-            controlSocket: self.root.text("control-socket") ?? "\(directory)/hikyaku.sock",
+            controlSocket: self.controlSocket() ?? "\(directory)/hikyaku.sock",
             listeners: self.listeners(),
             users: self.users(),
             chain: providers.map(\.name),
@@ -107,12 +116,18 @@ package struct ConfigurationLoader {
         return configuration
     }
 
+    private func controlSocket() -> String? {
+        self.root.value("control-socket", expected: "a path of at most \(ControlServer.longestPath) octets") { path in
+            path.isEmpty || path.utf8.count > ControlServer.longestPath ? nil : path
+        }
+    }
+
     /// Octets, or nil for `none`.
     private func retentionSize() -> Int? {
         if self.root.raw("retention-size")?.text == "none" {
             return nil
         }
-        return self.root.size("retention-size")
+        return self.root.size("retention-size", atLeast: 1 << 20)
     }
 
     private func hostname() -> String {
@@ -171,7 +186,7 @@ package struct ConfigurationLoader {
             guard let hash = section.text(name) else {
                 continue
             }
-            if hash.hasPrefix("$") {
+            if PasswordHash(hash) != nil {
                 users[name] = hash
             } else {
                 section.report(
@@ -189,16 +204,16 @@ package struct ConfigurationLoader {
         let section = self.root.section("limits")
         defer { section.finish() }
         return LimitSettings(
-            messageSize: section.size("message-size") ?? 25 << 20,
+            messageSize: section.size("message-size", atLeast: 512) ?? 25 << 20,
             recipients: section.integer("recipients", 1...100_000) ?? 1_000,
             connections: section.integer("connections", 1...1_000_000) ?? 4_096,
             connectionsPerAddress: section.integer("connections-per-address", 1...1_000_000) ?? 1_000,
-            memory: section.size("memory") ?? 64 << 20,
+            memory: section.size("memory", atLeast: 1 << 20) ?? 64 << 20,
             authFailures: section.integer("auth-failures", 1...1_000_000) ?? 20,
-            authBlock: section.duration("auth-block") ?? .seconds(600),
-            helloTimeout: section.duration("hello-timeout") ?? .seconds(60),
-            idleTimeout: section.duration("idle-timeout") ?? .seconds(300),
-            contentGrace: section.duration("content-grace") ?? .seconds(300),
+            authBlock: section.duration("auth-block", atLeast: .seconds(1)) ?? .seconds(600),
+            helloTimeout: section.duration("hello-timeout", atLeast: .seconds(1)) ?? .seconds(60),
+            idleTimeout: section.duration("idle-timeout", atLeast: .seconds(1)) ?? .seconds(300),
+            contentGrace: section.duration("content-grace", atLeast: .seconds(1)) ?? .seconds(300),
             concurrency: section.integer("concurrency", 1...10_000) ?? 200,
             perDestination: section.integer("per-destination", 1...10_000) ?? 20,
             perDestinationStart: section.integer("per-destination-start", 1...10_000) ?? 5,
@@ -210,15 +225,15 @@ package struct ConfigurationLoader {
         let section = self.root.section("retry")
         defer { section.finish() }
         return RetrySettings(
-            firstDelay: section.duration("first-delay") ?? .seconds(30),
-            maximumDelay: section.duration("max-delay") ?? .seconds(1_800),
-            outageDelay: section.duration("outage-delay") ?? .seconds(60),
-            ambiguousDelay: section.duration("ambiguous-delay") ?? .seconds(60),
+            firstDelay: section.duration("first-delay", atLeast: .milliseconds(100)) ?? .seconds(30),
+            maximumDelay: section.duration("max-delay", atLeast: .milliseconds(100)) ?? .seconds(1_800),
+            outageDelay: section.duration("outage-delay", atLeast: .milliseconds(100)) ?? .seconds(60),
+            ambiguousDelay: section.duration("ambiguous-delay", atLeast: .milliseconds(100)) ?? .seconds(60),
             fallbackAfter: section.duration("fallback-after") ?? .seconds(120),
-            expireAfter: section.duration("expire-after") ?? .seconds(4 * 86_400),
-            attemptTimeout: section.duration("attempt-timeout") ?? .seconds(300),
-            breakerFirstDelay: section.duration("breaker-delay") ?? .seconds(10),
-            breakerMaximumDelay: section.duration("breaker-max-delay") ?? .seconds(300),
+            expireAfter: section.duration("expire-after", atLeast: .seconds(1)) ?? .seconds(4 * 86_400),
+            attemptTimeout: section.duration("attempt-timeout", atLeast: .seconds(1)) ?? .seconds(300),
+            breakerFirstDelay: section.duration("breaker-delay", atLeast: .milliseconds(100)) ?? .seconds(10),
+            breakerMaximumDelay: section.duration("breaker-max-delay", atLeast: .milliseconds(100)) ?? .seconds(300),
             onAmbiguous: section.choice("on-ambiguous", StrategyChain.OnAmbiguous.self) ?? .resend
         )
     }
@@ -245,8 +260,8 @@ package struct ConfigurationLoader {
             sources: self.sources(section, usesPublic: usesPublic),
             usesPublicResolvers: usesPublic,
             resolvConf: section.text("resolv-conf") ?? "/etc/resolv.conf",
-            sourceTimeout: section.duration("source-timeout") ?? .milliseconds(1_500),
-            lookupTimeout: section.duration("lookup-timeout") ?? .seconds(5),
+            sourceTimeout: section.duration("source-timeout", atLeast: .milliseconds(100)) ?? .milliseconds(1_500),
+            lookupTimeout: section.duration("lookup-timeout", atLeast: .milliseconds(100)) ?? .seconds(5),
             headStart: section.duration("head-start") ?? .milliseconds(300),
             serveStale: section.duration("serve-stale") ?? .seconds(7 * 86_400),
             believesLoneNegative: section.bool("believe-lone-negative") ?? false,

@@ -1,10 +1,12 @@
+import DNSProtocol
 import MailModel
 
 extension ProviderLoader {
     /// A relay with a login; the preset `gmail` needs only that.
     func smarthost(_ name: String, _ section: SettingsSection, isGmail: Bool, isWritten: Bool) -> ProviderSettings? {
         let relayhost = name == "relayhost" ? self.relayhost() : nil
-        let host = section.text("host") ?? relayhost?.host ?? (isGmail ? "smtp.gmail.com" : nil)
+        let written = section.value("host", expected: Self.hostForm) { Self.isHost($0) ? $0 : nil }
+        let host = written ?? relayhost?.host ?? (isGmail ? "smtp.gmail.com" : nil)
         let tls = section.choice("tls", SmarthostSettings.TLSMode.self)
         let port = section.integer("port", 1...65_535) ?? relayhost?.port ?? (tls == .implicit ? 465 : 587)
         let login = self.login(name, section, isGmail: isGmail)
@@ -15,13 +17,16 @@ extension ProviderLoader {
             tls: tls ?? (port == 465 ? .implicit : .starttls),
             verifiesCertificate: section.bool("verify-certificate") ?? true,
             tlsName: section.text("tls-name"),
-            caFile: section.text("ca-file"),
+            caFile: section.file("ca-file", trouble: ConfiguredFiles.certificates),
             login: login ?? .none,
             allowsClearTextLogin: section.bool("auth-without-tls") ?? false,
             connections: section.integer("connections", 1...1_000) ?? 10,
-            connectTimeout: section.duration("connect-timeout") ?? .seconds(10)
+            connectTimeout: section.duration("connect-timeout", atLeast: .milliseconds(100)) ?? .seconds(10)
         )
         guard host != nil else {
+            if section.raw("host") != nil {
+                return nil
+            }
             section.report("host", nil, "is missing, such as smtp.example.com")
             return nil
         }
@@ -43,6 +48,10 @@ extension ProviderLoader {
         let username = section.text("username") ?? prefix.flatMap { self.tree.foreign($0 + "_USERNAME") }
         let password = section.secret("password", aliases: prefix.map { [$0 + "_PASSWORD"] } ?? [])
         let token = section.text("token-file")
+        if let token, self.tree.checksFiles, let why = ConfiguredFiles.unreadable(token) {
+            // It is read at each connection: whoever writes it may come later.
+            self.tree.warn(at: section.raw("token-file")?.node, "providers.\(name).token-file: \(why)")
+        }
         guard let username else {
             if password != nil || token != nil {
                 section.report("username", nil, "is missing beside the password")
@@ -59,6 +68,15 @@ extension ProviderLoader {
             return nil
         }
         return .password(username: username, password)
+    }
+
+    private static let hostForm = "a host name or an IP address such as smtp.example.com"
+
+    private static func isHost(_ text: String) -> Bool {
+        let isName = text.allSatisfy { character in
+            character.isASCII && (character.isLetter || character.isNumber || ".-_".contains(character))
+        }
+        return IPAddress(text) != nil || (isName && !text.isEmpty && DomainName(text) != nil)
     }
 
     /// `RELAYHOST=[smtp.example.com]:587`, as the Postfix images understand it.

@@ -1,4 +1,5 @@
 import FoundationEssentials
+import HTTPAPI
 import MailModel
 import Yams
 
@@ -115,8 +116,8 @@ struct ProviderLoader {
             } ?? true,
             usesDANE: section.bool("dane") ?? true,
             usesMTASTS: section.bool("mta-sts") ?? true,
-            caFile: section.text("ca-file"),
-            connectTimeout: section.duration("connect-timeout") ?? .seconds(10)
+            caFile: section.file("ca-file", trouble: ConfiguredFiles.certificates),
+            connectTimeout: section.duration("connect-timeout", atLeast: .milliseconds(100)) ?? .seconds(10)
         )
     }
 
@@ -129,10 +130,12 @@ struct ProviderLoader {
                     ["us": false, "global": false, "eu": true][$0]
                 }
                     ?? false,
-                baseURL: section.text("base-url"),
+                baseURL: section.value("base-url", expected: "https://host or https://host:port") {
+                    Endpoint($0) == nil ? nil : $0
+                },
                 domain: isMailgun ? section.text("domain") ?? self.tree.foreign("MAILGUN_DOMAIN") : nil,
                 isTest: section.bool(isMailgun ? "test-mode" : "sandbox") ?? false,
-                timeout: section.duration("timeout") ?? .seconds(60)
+                timeout: section.duration("timeout", atLeast: .seconds(1)) ?? .seconds(60)
             )
         }
         let key = section.secret("api-key", aliases: [isMailgun ? "MAILGUN_API_KEY" : "SENDGRID_API_KEY"])

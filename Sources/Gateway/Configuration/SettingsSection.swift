@@ -112,13 +112,29 @@ final class SettingsSection {
         }
     }
 
-    func duration(_ key: String) -> Duration? {
-        self.value(key, expected: "a time such as 30s, 5m, 2h or 4d", Duration.init(configured:))
+    /// The path of a file; what is wrong with it is reported where files are looked at.
+    func file(_ key: String, trouble: (String) -> String?) -> String? {
+        let path = self.text(key)
+        if let path, self.tree.checksFiles, let why = trouble(path) {
+            self.report(key, self.raw(key), why)
+        }
+        return path
     }
 
-    /// Octets.
-    func size(_ key: String) -> Int? {
-        self.value(key, expected: "a size such as 25MiB or 500KB", sizeInOctets)
+    /// A span of time, not shorter than the least that makes sense.
+    func duration(_ key: String, atLeast least: Duration = .zero) -> Duration? {
+        let bound = least > .zero ? " and at least \(humanDuration(least))" : ""
+        return self.value(key, expected: "a time such as 30s, 5m, 2h or 4d\(bound)") { text in
+            Duration(configured: text).flatMap { $0 < least ? nil : $0 }
+        }
+    }
+
+    /// Octets, not fewer than the least that makes sense.
+    func size(_ key: String, atLeast least: Int = 0) -> Int? {
+        let bound = least > 0 ? " and at least \(humanSize(least))" : ""
+        return self.value(key, expected: "a size such as 25MiB or 500KB\(bound)") { text in
+            sizeInOctets(text).flatMap { $0 < least ? nil : $0 }
+        }
     }
 
     func choice<Value: RawRepresentable & CaseIterable>(_ key: String, _ type: Value.Type) -> Value?

@@ -8,6 +8,8 @@ import Yams
 final class SettingsTree {
     let source: String
     let environment: [String: String]
+    /// Whether files that are named are looked at; who only wants to ask the gateway does without.
+    let checksFiles: Bool
     private(set) var problems: [ConfigurationProblem] = []
     private(set) var warnings: [ConfigurationProblem] = []
     /// Environment names that some key has asked for.
@@ -17,9 +19,15 @@ final class SettingsTree {
     static let environmentPrefix = "HIKYAKU_"
 
     /// Parses the text of a file; nil stands for no file at all.
-    init(text: String?, source: String, environment: [String: String]) throws(ConfigurationFailure) {
+    init(
+        text: String?,
+        source: String,
+        environment: [String: String],
+        checksFiles: Bool = false
+    ) throws(ConfigurationFailure) {
         self.source = source
         self.environment = environment
+        self.checksFiles = checksFiles
         guard let text else {
             self.root = nil
             return

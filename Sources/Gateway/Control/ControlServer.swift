@@ -16,6 +16,9 @@ final class ControlServer: Sendable {
     /// The longest line of a request, in octets.
     private static let requestLimit = 16_384
 
+    /// The longest path of the socket, in octets: with what is added while it is made it must fit `sun_path`.
+    static let longestPath = 97
+
     private let channel: any Channel
 
     private let path: String
@@ -31,7 +34,7 @@ final class ControlServer: Sendable {
         // Bound in a folder that is ours alone, closed to others, then moved: at its own path it is never open to them.
         let folder = "\(path).new"
         let hidden = "\(folder)/s"
-        guard hidden.utf8.count < 104 else {
+        guard path.utf8.count <= Self.longestPath else {
             gateway.logger.warning(
                 "control-socket is longer than a Unix socket path may be; commands cannot reach the gateway"
             )

@@ -16,8 +16,11 @@ struct ConfigurationEnvironmentTests {
     static let inTheEnvironment = [
         ("HIKYAKU_KEEP_CONTENT", "maybe", "expected true or false, found \"maybe\""),
         ("HIKYAKU_LISTENERS_SMTP_PORT", "70000", "expected a number from 0 to 65535, found \"70000\""),
-        ("HIKYAKU_RETRY_FIRST_DELAY", "soon", "expected a time such as 30s, 5m, 2h or 4d, found \"soon\""),
-        ("HIKYAKU_LIMITS_MESSAGE_SIZE", "big", "expected a size such as 25MiB or 500KB, found \"big\""),
+        ("HIKYAKU_SHUTDOWN_GRACE", "soon", "expected a time such as 30s, 5m, 2h or 4d, found \"soon\""),
+        (
+            "HIKYAKU_LIMITS_MESSAGE_SIZE", "big",
+            "expected a size such as 25MiB or 500KB and at least 512 B, found \"big\""
+        ),
         ("HIKYAKU_LOG_FORMAT", "xml", "expected one of plain, json, found \"xml\""),
         ("HIKYAKU_HOSTNAME", "", "expected text, found \"\""),
         (

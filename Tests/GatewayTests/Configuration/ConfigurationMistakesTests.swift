@@ -1,5 +1,6 @@
 import Foundation
 import Gateway
+import TestKit
 import Testing
 
 @Suite("Mistakes in the configuration")
@@ -21,7 +22,7 @@ struct ConfigurationMistakesTests {
 
     private func complaint(_ text: String?, _ environment: [String: String]) -> String {
         do {
-            _ = try ConfigurationLoader.parse(text, source: "hikyaku.yaml", environment: environment)
+            _ = try ConfigurationLoader.parse(text, source: "hikyaku.yaml", environment: environment, checksFiles: true)
             return ""
         } catch {
             return "\(error)"
@@ -57,7 +58,62 @@ struct ConfigurationMistakesTests {
         Mistake(
             "a time without a unit",
             "retry:\n  first-delay: 30",
-            "hikyaku.yaml:2: retry.first-delay: expected a time such as 30s, 5m, 2h or 4d, found \"30\""
+            "hikyaku.yaml:2: retry.first-delay: expected a time such as 30s, 5m, 2h or 4d and at least 100 ms, found \"30\""
+        ),
+        Mistake(
+            "no time at all between attempts",
+            "retry:\n  first-delay: 0",
+            "hikyaku.yaml:2: retry.first-delay: expected a time such as 30s, 5m, 2h or 4d and at least 100 ms, found \"0\""
+        ),
+        Mistake(
+            "mail that expires at once",
+            "retry: { expire-after: 0 }",
+            "hikyaku.yaml:1: retry.expire-after: expected a time such as 30s, 5m, 2h or 4d and at least 1.0 s, found \"0\""
+        ),
+        Mistake(
+            "no time to say hello",
+            "limits: { hello-timeout: 0s }",
+            "hikyaku.yaml:1: limits.hello-timeout: expected a time such as 30s, 5m, 2h or 4d and at least 1.0 s, "
+                + "found \"0s\""
+        ),
+        Mistake(
+            "no size that a message can have",
+            "limits: { message-size: 0 }",
+            "hikyaku.yaml:1: limits.message-size: expected a size such as 25MiB or 500KB and at least 512 B, found \"0\""
+        ),
+        Mistake(
+            "a hash that is none",
+            "users:\n  app: $2y$12$abc",
+            "hikyaku.yaml:2: users.app: expected a hash made by `hikyaku hash-password`, never a password"
+        ),
+        Mistake(
+            "a certificate and a key that are not there",
+            "listeners:\n  smtp:\n    tls: starttls\n    certificate-file: /nowhere/a.crt\n    key-file: /nowhere/a.key",
+            "hikyaku.yaml:4: listeners.smtp.certificate-file: /nowhere/a.crt cannot be read: No such file or directory\n"
+                + "hikyaku.yaml:5: listeners.smtp.key-file: /nowhere/a.key cannot be read: No such file or directory"
+        ),
+        Mistake(
+            "trust roots that are none",
+            "chain: [relay]\nproviders:\n  relay:\n    kind: smarthost\n    host: h.example\n    ca-file: /dev/null",
+            "hikyaku.yaml:6: providers.relay.ca-file: /dev/null holds no certificate in PEM form"
+        ),
+        Mistake(
+            "a URL for a host",
+            "chain: [relay]\nproviders:\n  relay: { kind: smarthost, host: \"smtp://x:25\" }",
+            "hikyaku.yaml:3: providers.relay.host: expected a host name or an IP address such as smtp.example.com, "
+                + "found \"smtp://x:25\""
+        ),
+        Mistake(
+            "an API in clear text",
+            "chain: [sendgrid]\nproviders:\n  sendgrid: { api-key: x, base-url: \"http://api.test\" }",
+            "hikyaku.yaml:3: providers.sendgrid.base-url: expected https://host or https://host:port, "
+                + "found \"http://api.test\""
+        ),
+        Mistake(
+            "a socket whose path is too long",
+            "control-socket: /\(String(repeating: "x", count: 97))",
+            "hikyaku.yaml:1: control-socket: expected a path of at most 97 octets, found "
+                + "\"/\(String(repeating: "x", count: 79))\""
         ),
         Mistake(
             "a negative time",
@@ -67,17 +123,18 @@ struct ConfigurationMistakesTests {
         Mistake(
             "no size",
             "limits:\n\n  message-size: big",
-            "hikyaku.yaml:3: limits.message-size: expected a size such as 25MiB or 500KB, found \"big\""
+            "hikyaku.yaml:3: limits.message-size: expected a size such as 25MiB or 500KB and at least 512 B, found \"big\""
         ),
         Mistake(
             "no size of the history",
             "retention-size: much",
-            "hikyaku.yaml:1: retention-size: expected a size such as 25MiB or 500KB, found \"much\""
+            "hikyaku.yaml:1: retention-size: expected a size such as 25MiB or 500KB and at least 1.0 MiB, found \"much\""
         ),
         Mistake(
             "a size beyond all numbers",
             "limits: { message-size: 99999999999999GB }",
-            "hikyaku.yaml:1: limits.message-size: expected a size such as 25MiB or 500KB, found \"99999999999999GB\""
+            "hikyaku.yaml:1: limits.message-size: expected a size such as 25MiB or 500KB and at least 512 B, "
+                + "found \"99999999999999GB\""
         ),
         Mistake(
             "a number out of its range",
@@ -117,8 +174,9 @@ struct ConfigurationMistakesTests {
         ),
         Mistake(
             "half a certificate",
-            "listeners: { smtp: { certificate-file: /a.pem } }",
-            "hikyaku.yaml:1: listeners.smtp.key-file: certificate-file and key-file go together"
+            "listeners: { smtp: { key-file: /a.pem } }",
+            "hikyaku.yaml:1: listeners.smtp.key-file: /a.pem cannot be read: No such file or directory\n"
+                + "hikyaku.yaml:1: listeners.smtp.certificate-file: certificate-file and key-file go together"
         ),
         Mistake(
             "AUTH that is never offered",
@@ -263,6 +321,34 @@ struct ConfigurationMistakesTests {
         for nothing in [folder + "/none.yaml", good + "/below.yaml"] {
             #expect(try load(nothing).get().source == "environment")
         }
+    }
+
+    @Test("a certificate with the key of another is refused, with its own it is not")
+    func knowsWhatBelongsTogether() async throws {
+        let material = try TLSMaterial.shared.get()
+        try await material.withFile("leaf") { certificate in
+            for name in ["leaf", "selfsigned"] {
+                let key = certificate + ".\(name)"
+                try material.key(name).write(toFile: key, atomically: true, encoding: .utf8)
+                defer { try? FileManager.default.removeItem(atPath: key) }
+                let files = "certificate-file: \(certificate), key-file: \(key)"
+                let expected = "hikyaku.yaml:1: listeners.smtp.key-file: \(key) is not the key of \(certificate)"
+                let complaint = self.complaint("listeners: { smtp: { tls: starttls, \(files) } }", [:])
+                #expect(complaint == (name == "leaf" ? "" : expected))
+            }
+        }
+    }
+
+    @Test("a token that is not there yet is warned of: it is read at each connection")
+    func warnsOfTokens() throws {
+        let relay = "{ kind: smarthost, host: h.test, username: u, token-file: /nowhere/t }"
+        let text = "chain: [r]\nproviders:\n  r:\n    \(relay)"
+        let parse = { (checksFiles: Bool) in
+            try ConfigurationLoader.parse(text, source: "hikyaku.yaml", environment: [:], checksFiles: checksFiles)
+        }
+        let expected = "hikyaku.yaml:4: providers.r.token-file: /nowhere/t cannot be read: No such file or directory"
+        #expect(try parse(true).warnings.map(\.description) == [expected])
+        #expect(try parse(false).warnings.isEmpty)
     }
 
     @Test("an open relay is warned of, unless a login is required")
