@@ -115,7 +115,7 @@ package enum Doctor {
             isRunning: parts.isRunning,
             isInBackground: options.isInBackground,
             failingSince: parts.failingSince,
-            domain: options.domain ?? self.recentDomain(recent) ?? parts.configuration.doctor.testDomain,
+            domain: options.domain ?? self.recentDomain(messages) ?? parts.configuration.doctor.testDomain,
             spool: options.spool ?? self.defaultSpool,
             messages: messages,
             now: .civil,
@@ -123,11 +123,27 @@ package enum Doctor {
         )
     }
 
-    /// The domain that mail went to last.
+    /// The domain that mail waits for, the newest first, else the one that it went to last; one that failed before others.
+    ///
+    /// Reports of ours say nothing of where mail goes, and a name without a dot is nobody's domain.
     static func recentDomain(_ messages: [MessageRecord]) -> String? {
-        let mailbox = messages.max { $0.arrivedAt < $1.arrivedAt }?.recipients.first?.mailbox
-        return mailbox.flatMap { $0.split(separator: "@").last }.map { $0.lowercased() }.flatMap {
-            $0.hasPrefix("[") ? nil : $0
+        let sent = messages.filter { !$0.reversePath.isEmpty }.sorted { $0.arrivedAt > $1.arrivedAt }
+        let recipients = sent.lazy.flatMap(\.recipients)
+        let waiting = recipients.filter { $0.state == .waiting }.compactMap(self.domain).first
+        let failed = sent.lazy.compactMap { message in
+            message.recipients.sorted { $0.hasFailed && !$1.hasFailed }.lazy.compactMap(self.domain).first
         }
+        return waiting ?? failed.first
+    }
+
+    private static func domain(of recipient: RecipientRecord) -> String? {
+        let domain = recipient.mailbox.split(separator: "@").last.map { $0.lowercased() } ?? ""
+        return !domain.hasPrefix("[") && DoctorOptions.isDomain(domain) ? domain : nil
+    }
+}
+
+extension RecipientRecord {
+    fileprivate var hasFailed: Bool {
+        self.state == .bounced || self.state == .expired
     }
 }

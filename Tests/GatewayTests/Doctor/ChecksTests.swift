@@ -221,6 +221,24 @@ struct ChecksTests {
         #expect(MachineCheck.clock(now: Timestamp(seconds: 0), server: nil, from: "").result == .fail)
     }
 
+    @Test("what is looked up is where mail waits or went, never where our reports go")
+    func recentDomain() {
+        let message = { (age: Int64, sender: String, recipients: [RecipientRecord]) in
+            var message = SampleHistory.message(recipients: recipients)
+            message.arrivedAt = SampleHistory.now + .seconds(-age)
+            message.reversePath = sender
+            return message
+        }
+        let one = { (mailbox: String, state: RecipientRecord.State) in SampleHistory.recipient(0, mailbox, state) }
+        let report = message(1, "", [one("noreply@app.example", .waiting)])
+        let local = message(2, "a@app.example", [one("root@localhost", .delivered), one("x@[192.0.2.1]", .waiting)])
+        let last = message(3, "a@app.example", [one("a@good.example", .delivered), one("b@Bad.example", .bounced)])
+        let older = message(9, "a@app.example", [one("c@slow.example", .waiting)])
+        #expect(Doctor.recentDomain([report, local]) == nil)
+        #expect(Doctor.recentDomain([report, local, last]) == "bad.example")
+        #expect(Doctor.recentDomain([older, last, local, report]) == "slow.example")
+    }
+
     @Test("the queue is told by age and reasons")
     func queue() {
         let backlog = Backlog(
