@@ -20,18 +20,24 @@ struct Status: AsyncParsableCommand {
 struct Health: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
         abstract: "Exit 0 when the gateway runs and answers, 1 when not; for container health checks.",
-        discussion: "Does not look at providers or DNS: restarting the gateway would not mend those."
+        discussion: """
+            Does not look at providers or DNS: restarting the gateway would not mend those. Of the configuration it needs \
+            control-socket or data-directory alone; mistakes elsewhere in it, made since the start, do not count.
+            """
     )
 
     @OptionGroup var options: ConfigurationOptions
 
     func run() async throws {
-        let configuration = try self.options.load()
+        let socket = ConfigurationLoader.controlSocket(
+            path: self.options.path,
+            environment: SystemEnvironment.current
+        )
         do {
             // Whatever it says: even a gateway of another version that does not know the question is alive.
-            _ = try await ControlClient.send(ControlRequest(.health), to: configuration.controlSocket)
+            _ = try await ControlClient.send(ControlRequest(.health), to: socket)
         } catch {
-            complain("hikyaku: the gateway does not answer on \(configuration.controlSocket): \(error)")
+            complain("hikyaku: the gateway does not answer on \(socket): \(error)")
             throw ExitCode.failure
         }
         print("ok")

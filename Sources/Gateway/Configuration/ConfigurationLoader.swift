@@ -13,6 +13,7 @@ import MailModel
 package struct ConfigurationLoader {
     /// Where the configuration is looked for when no path is given.
     package static let defaultPath = "/etc/hikyaku/hikyaku.yaml"
+    private static let defaultDirectory = "/var/lib/hikyaku"
     /// `HIKYAKU_` names that are not keys of the configuration.
     private static let otherNames: Set<String> = ["HIKYAKU_CONFIG", "HIKYAKU_BIN", CrashTrigger.variable]
 
@@ -42,6 +43,32 @@ package struct ConfigurationLoader {
         )
         configuration.source = file
         return configuration
+    }
+
+    /// Where the gateway answers, whatever else is wrong with the configuration.
+    ///
+    /// For health checks: a mistake that was written since the start is no reason to end a gateway that runs well.
+    package static func controlSocket(
+        path: String?,
+        environment: [String: String],
+        defaultPath: String = Self.defaultPath
+    ) -> String {
+        let file = path ?? environment["HIKYAKU_CONFIG"] ?? defaultPath
+        // What cannot be read or parsed says nothing, and then the environment or the default has it.
+        let text = try? self.text(of: file, isRequired: false)
+        guard
+            let tree = (try? SettingsTree(text: text, source: file, environment: environment))
+                ?? (try? SettingsTree(text: nil, source: file, environment: environment))
+        else {
+            return self.socket(in: self.defaultDirectory)
+        }
+        let loader = ConfigurationLoader(tree: tree, root: SettingsSection(tree, node: tree.root))
+        let directory = loader.root.text("data-directory") ?? self.defaultDirectory
+        return loader.controlSocket() ?? self.socket(in: directory)
+    }
+
+    private static func socket(in directory: String) -> String {
+        "\(directory)/hikyaku.sock"
     }
 
     /// The text of a file; nil when there is none and none is required.
@@ -88,7 +115,7 @@ package struct ConfigurationLoader {
 
     private func configuration() -> GatewayConfiguration {
         let hostname = self.hostname()
-        let directory = self.root.text("data-directory") ?? "/var/lib/hikyaku"
+        let directory = self.root.text("data-directory") ?? Self.defaultDirectory
         let domain = self.name("domain", "POSTFIX_MYDOMAIN", "MYDOMAIN") ?? hostname
         let limits = self.limits()
         let providers = ProviderLoader(tree: self.tree, root: self.root).load()
@@ -96,7 +123,7 @@ package struct ConfigurationLoader {
             hostname: hostname,
             domain: domain,
             dataDirectory: directory,
-            controlSocket: self.controlSocket() ?? "\(directory)/hikyaku.sock",
+            controlSocket: self.controlSocket() ?? Self.socket(in: directory),
             listeners: self.listeners(),
             users: self.users(),
             chain: providers.map(\.name),

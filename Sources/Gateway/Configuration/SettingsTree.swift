@@ -56,8 +56,12 @@ final class SettingsTree {
                 line: context.mark.line,
                 message: "\(names) stands here twice; keep one"
             )
+        case .reader(let problem, let offset, _, let yaml):
+            // Without the line itself: a password may stand there.
+            let line = offset.map { yaml.prefix($0).count { $0.isNewline } + 1 }
+            return ConfigurationProblem(source: source, line: line, message: "not valid YAML: \(problem)")
         default:
-            return ConfigurationProblem(source: source, message: "not valid YAML: \(error)")
+            return ConfigurationProblem(source: source, message: "not valid YAML")
         }
     }
 

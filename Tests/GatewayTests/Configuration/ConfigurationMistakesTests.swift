@@ -266,6 +266,11 @@ struct ConfigurationMistakesTests {
                 + "hikyaku.yaml:3: doctor.test-domain: expected a domain, found \"a..b\""
         ),
         Mistake(
+            "a control character beside a password, which is not shown",
+            "hostname: a\nusers:\n  a: \"hunter2\u{01}x\"",
+            "hikyaku.yaml:3: not valid YAML: control characters are not allowed"
+        ),
+        Mistake(
             "a key twice",
             "hostname: a\ndomain: b\nhostname: c",
             "hikyaku.yaml:1: \"hostname\" stands here twice; keep one"
@@ -349,6 +354,25 @@ struct ConfigurationMistakesTests {
         let expected = "hikyaku.yaml:4: providers.r.token-file: /nowhere/t cannot be read: No such file or directory"
         #expect(try parse(true).warnings.map(\.description) == [expected])
         #expect(try parse(false).warnings.isEmpty)
+    }
+
+    @Test("a health check finds the socket whatever else is wrong")
+    func findsTheSocket() throws {
+        let folder = NSTemporaryDirectory() + "hky-\(UUID().uuidString.prefix(13))"
+        try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: folder) }
+        let file = folder + "/hikyaku.yaml"
+        let socket = { (text: String, environment: [String: String]) in
+            try text.write(toFile: file, atomically: false, encoding: .utf8)
+            return ConfigurationLoader.controlSocket(path: file, environment: environment)
+        }
+        #expect(try socket("data-directory: /d\nchian: [direct]\nretention: soon", [:]) == "/d/hikyaku.sock")
+        #expect(try socket("control-socket: /run/h.sock\nchain: [relay]", [:]) == "/run/h.sock")
+        #expect(try socket("data-directory: /d", ["HIKYAKU_CONTROL_SOCKET": "/run/e.sock"]) == "/run/e.sock")
+        #expect(try socket("\t- {", ["HIKYAKU_DATA_DIRECTORY": "/e", "HIKYAKU_X": "y"]) == "/e/hikyaku.sock")
+        #expect(try socket("\t- {", [:]) == "/var/lib/hikyaku/hikyaku.sock")
+        let nowhere = ConfigurationLoader.controlSocket(path: folder + "/none", environment: [:])
+        #expect(nowhere == "/var/lib/hikyaku/hikyaku.sock")
     }
 
     @Test("an open relay is warned of, unless a login is required")
