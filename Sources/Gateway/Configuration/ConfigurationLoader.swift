@@ -117,6 +117,7 @@ package struct ConfigurationLoader {
         let hostname = self.hostname()
         let directory = self.root.text("data-directory") ?? Self.defaultDirectory
         let domain = self.name("domain", "POSTFIX_MYDOMAIN", "MYDOMAIN") ?? hostname
+        self.tree.warnOfPostfix(besides: ["POSTFIX_MYHOSTNAME", "POSTFIX_MYDOMAIN"])
         let limits = self.limits()
         let providers = ProviderLoader(tree: self.tree, root: self.root).load()
         let configuration = GatewayConfiguration(

@@ -24,7 +24,8 @@ extension ProviderLoader {
             connectTimeout: section.duration("connect-timeout", atLeast: .milliseconds(100)) ?? .seconds(10)
         )
         guard host != nil else {
-            if section.raw("host") != nil {
+            // What is there and no host has been reported.
+            if section.raw("host") != nil || (name == "relayhost" && self.tree.foreign("RELAYHOST") != nil) {
                 return nil
             }
             section.report("host", nil, "is missing, such as smtp.example.com")
@@ -45,7 +46,7 @@ extension ProviderLoader {
 
     private func login(_ name: String, _ section: SettingsSection, isGmail: Bool) -> SmarthostSettings.Login? {
         let prefix = isGmail ? "GMAIL" : name == "relayhost" ? "RELAYHOST" : nil
-        let username = section.text("username") ?? prefix.flatMap { self.tree.foreign($0 + "_USERNAME") }
+        let username = section.text("username") ?? prefix.flatMap { section.foreign($0 + "_USERNAME", for: "username") }
         let password = section.secret("password", aliases: prefix.map { [$0 + "_PASSWORD"] } ?? [])
         let token = section.text("token-file")
         if let token, self.tree.checksFiles, let why = ConfiguredFiles.unreadable(token) {
@@ -84,8 +85,34 @@ extension ProviderLoader {
         guard let text = self.tree.foreign("RELAYHOST") else {
             return nil
         }
-        let parts = text.split(separator: ":", maxSplits: 1)
-        let host = parts.first.map { String($0.filter { $0 != "[" && $0 != "]" }) } ?? text
-        return (host, parts.count == 2 ? Int(parts[1]) : nil)
+        guard let parts = Self.hostAndPort(text) else {
+            let expected = "expected a host and a port such as [smtp.example.com]:587 or [2001:db8::1]:25"
+            self.tree.report(environment: "RELAYHOST", "\(expected), found \"\(text.prefix(80))\"")
+            return nil
+        }
+        return parts
+    }
+
+    /// A host in brackets or without, and the port behind it; an IPv6 address without brackets has none.
+    private static func hostAndPort(_ text: String) -> (host: String, port: Int?)? {
+        let host: Substring
+        let rest: Substring
+        if IPAddress(text) != nil {
+            return (text, nil)
+        } else if text.hasPrefix("["), let end = text.firstIndex(of: "]") {
+            let inside = text[text.index(after: text.startIndex)..<end]
+            host = inside.lowercased().hasPrefix("ipv6:") ? inside.dropFirst(5) : inside
+            rest = text[text.index(after: end)...]
+        } else {
+            host = text.prefix { $0 != ":" }
+            rest = text.dropFirst(host.count)
+        }
+        guard self.isHost(String(host)) else {
+            return nil
+        }
+        guard !rest.isEmpty else {
+            return (String(host), nil)
+        }
+        return rest.hasPrefix(":") ? UInt16(rest.dropFirst()).flatMap { $0 > 0 ? (String(host), Int($0)) : nil } : nil
     }
 }

@@ -33,6 +33,10 @@ struct ProviderLoader {
         for name in written where !names.contains(name) {
             _ = section.child(name)
         }
+        if let relayhost = self.tree.foreign("RELAYHOST"), !names.contains("relayhost") {
+            let advice = "name relayhost in the chain, where it is to be asked"
+            self.tree.warn("RELAYHOST (\(relayhost.prefix(80))) is not used: \(advice)")
+        }
         section.finish()
         if providers.isEmpty, self.tree.problems.isEmpty {
             self.tree.report(at: self.root.child("chain"), "chain: no provider can be used; name at least direct")
@@ -133,7 +137,7 @@ struct ProviderLoader {
                 baseURL: section.value("base-url", expected: "https://host or https://host:port") {
                     Endpoint($0) == nil ? nil : $0
                 },
-                domain: isMailgun ? section.text("domain") ?? self.tree.foreign("MAILGUN_DOMAIN") : nil,
+                domain: isMailgun ? section.text("domain") ?? section.foreign("MAILGUN_DOMAIN", for: "domain") : nil,
                 isTest: section.bool(isMailgun ? "test-mode" : "sandbox") ?? false,
                 timeout: section.duration("timeout", atLeast: .seconds(1)) ?? .seconds(60)
             )

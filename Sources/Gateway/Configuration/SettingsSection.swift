@@ -205,7 +205,19 @@ final class SettingsSection {
         return nil
     }
 
-    private func readSecret(_ key: String, _ raw: Raw) -> Secret? {
+    /// What another tool's variable says, or the first line of the file that it names with `_FILE` behind it.
+    func foreign(_ name: String, for key: String) -> String? {
+        if let value = self.tree.foreign(name) {
+            return value
+        }
+        let fileName = name + "_FILE"
+        return self.tree.foreign(fileName).flatMap { path in
+            self.firstLine(key, Raw(text: path, environmentName: fileName))
+        }
+    }
+
+    /// The first line of the file that is named; what is wrong with it is reported.
+    private func firstLine(_ key: String, _ raw: Raw) -> String? {
         guard let text = try? String(contentsOfFile: raw.text, encoding: .utf8) else {
             self.report(key, raw, "\(raw.text) cannot be read; check the path and its permissions")
             return nil
@@ -215,11 +227,18 @@ final class SettingsSection {
             self.report(key, raw, "\(raw.text) is empty")
             return nil
         }
+        return String(value)
+    }
+
+    private func readSecret(_ key: String, _ raw: Raw) -> Secret? {
+        guard let value = self.firstLine(key, raw) else {
+            return nil
+        }
         let isOpen = SystemEnvironment.permissions(of: raw.text).map { $0 & 0o077 != 0 } ?? false
         if isOpen, !raw.text.hasPrefix("/run/secrets/") {
             self.tree.warn(at: raw.node, "\(raw.text) can be read by others; chmod 600 it")
         }
-        return Secret(String(value), origin: .file(raw.text))
+        return Secret(value, origin: .file(raw.text))
     }
 
     /// Reports keys of the file that nobody has asked for; called when all have.

@@ -98,9 +98,21 @@ final class SettingsTree {
         }
     }
 
+    /// Warns of variables of a Postfix container that say nothing here: whoever set them counts on them.
+    func warnOfPostfix(besides understood: Set<String>) {
+        let prefix = "POSTFIX_"
+        let unused = self.environment.filter { name, value in
+            name.hasPrefix(prefix) && !value.isEmpty && !understood.contains(name)
+                && !Self.isServiceLink(name, prefix: prefix)
+        }.keys.sorted()
+        if !unused.isEmpty {
+            self.warn("settings of Postfix are not understood and not used: \(unused.joined(separator: ", "))")
+        }
+    }
+
     /// Whether a name is one of those that Kubernetes gives to all beside a Service called hikyaku: `HIKYAKU_PORT_25_TCP_ADDR`.
-    private static func isServiceLink(_ name: String) -> Bool {
-        let rest = name.dropFirst(self.environmentPrefix.count)
+    private static func isServiceLink(_ name: String, prefix: String = SettingsTree.environmentPrefix) -> Bool {
+        let rest = name.dropFirst(prefix.count)
         if rest == "PORT" || rest == "SERVICE_HOST" || rest.hasPrefix("SERVICE_PORT") {
             return true
         }

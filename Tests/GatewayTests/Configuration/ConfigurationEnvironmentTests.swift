@@ -98,6 +98,80 @@ struct ConfigurationEnvironmentTests {
         }
     }
 
+    static let relayhosts: [(String, String?, Int)] = [
+        ("smtp.example.com", "smtp.example.com", 587), ("[smtp.example.com]", "smtp.example.com", 587),
+        ("smtp.example.com:25", "smtp.example.com", 25), ("[2001:db8::1]:25", "2001:db8::1", 25),
+        ("[ipv6:2001:db8::1]", "2001:db8::1", 587), ("2001:db8::1", "2001:db8::1", 587),
+        ("[192.0.2.1]:465", "192.0.2.1", 465),
+        ("smtp.example.com:smtp", nil, 0), ("[smtp.example.com]25", nil, 0), ("[smtp.example.com", nil, 0),
+        ("smtp.example.com:0", nil, 0), ("smtp://smtp.example.com", nil, 0), (":25", nil, 0),
+    ]
+
+    @Test("a relayhost is read as Postfix reads it, or refused", arguments: relayhosts)
+    func readsRelayhosts(_ text: String, _ host: String?, _ port: Int) throws {
+        guard let host else {
+            let expected = "environment: RELAYHOST: expected a host and a port such as [smtp.example.com]:587 or "
+            let complaint = self.complaint(nil, ["RELAYHOST": text])
+            #expect(complaint == expected + "[2001:db8::1]:25, found \"\(text)\"")
+            return
+        }
+        let configuration = try ConfigurationLoader.parse(nil, source: "environment", environment: ["RELAYHOST": text])
+        guard case .smarthost(let settings)? = configuration.providers.last?.kind else {
+            Issue.record("relayhost is a smarthost")
+            return
+        }
+        #expect(settings.host == host)
+        #expect(settings.port == port)
+    }
+
+    @Test("what a Postfix container was told and we do not use is warned of by name")
+    func warnsOfWhatIsNotUsed() throws {
+        let environment = [
+            "RELAYHOST": "[smtp.example.com]:587", "POSTFIX_mynetworks": "10.0.0.0/8", "POSTFIX_relayhost": "x",
+            "POSTFIX_empty": "", "POSTFIX_MYHOSTNAME": "a.test", "POSTFIX_SERVICE_HOST": "10.0.0.1",
+        ]
+        let configuration = try ConfigurationLoader.parse(
+            "hostname: a.test\nchain: [direct]",
+            source: "hikyaku.yaml",
+            environment: environment
+        )
+        let expected = [
+            "settings of Postfix are not understood and not used: POSTFIX_mynetworks, POSTFIX_relayhost",
+            "RELAYHOST ([smtp.example.com]:587) is not used: name relayhost in the chain, where it is to be asked",
+        ]
+        #expect(configuration.warnings.map(\.message) == expected)
+        let used = try ConfigurationLoader.parse(
+            "hostname: a.test\nchain: [direct, relayhost]",
+            source: "hikyaku.yaml",
+            environment: ["RELAYHOST": "[smtp.example.com]:587"]
+        )
+        #expect(used.warnings.isEmpty)
+        #expect(used.chain == ["direct", "relayhost"])
+    }
+
+    @Test("a username and a domain may stand in files, too")
+    func readsNamesFromFiles() throws {
+        let path = NSTemporaryDirectory() + "hky-name-\(UUID().uuidString)"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        try "app@example.com\n".write(toFile: path, atomically: false, encoding: .utf8)
+        let environment = [
+            "GMAIL_USERNAME_FILE": path, "GMAIL_PASSWORD": "x", "MAILGUN_API_KEY": "x", "MAILGUN_DOMAIN_FILE": path,
+        ]
+        let configuration = try ConfigurationLoader.parse(nil, source: "environment", environment: environment)
+        #expect(configuration.chain == ["direct", "gmail", "mailgun"])
+        guard case .smarthost(let gmail) = configuration.providers[1].kind,
+            case .password("app@example.com", _) = gmail.login,
+            case .mailgun(let mailgun) = configuration.providers[2].kind
+        else {
+            Issue.record("\(configuration.providers)")
+            return
+        }
+        #expect(mailgun.domain == "app@example.com")
+        #expect(configuration.warnings.isEmpty)
+        let expected = "environment: MAILGUN_DOMAIN_FILE: /nowhere cannot be read; check the path and its permissions"
+        #expect(self.complaint(nil, ["MAILGUN_API_KEY": "x", "MAILGUN_DOMAIN_FILE": "/nowhere"]) == expected)
+    }
+
     @Test("what Kubernetes says of a Service called hikyaku is no setting, and no mistake")
     func passesServiceLinks() throws {
         let names = [
