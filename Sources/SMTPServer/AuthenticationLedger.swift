@@ -91,7 +91,7 @@ package final class AuthenticationLedger: Sendable {
 
 extension IPAddress {
     /// What stands for one customer of a network: an IPv4 address, or the /64 of an IPv6 address.
-    var network: IPAddress {
+    package var network: IPAddress {
         switch self {
         case .v4: self
         case .v6(let high, _): .v6(high: high, low: 0)

@@ -15,19 +15,34 @@ extension ServerSessionHandler {
             return
         }
         let address = self.address
+        let guesses = self.shared.bounds.guesses
+        let channel = self.context?.channel
+        let isWanted = { @Sendable in channel?.isActive == true && !guesses.isBlocked(address) }
         let handler = NIOLoopBound(self, eventLoop: self.eventLoop)
         self.eventLoop
             .makeFutureWithTask {
-                await authenticator.authenticate(user: credentials.user, password: credentials.password, from: address)
+                await authenticator.authenticate(
+                    user: credentials.user,
+                    password: credentials.password,
+                    from: address,
+                    isWanted: isWanted
+                )
             }
-            .whenSuccess { success in
-                let handler = handler.value
-                if success {
-                    handler.finishAuthentication(true)
-                } else {
-                    handler.holdBackFailure()
-                }
+            .whenSuccess { handler.value.conclude($0) }
+    }
+
+    private func conclude(_ result: AuthenticationResult) {
+        switch result {
+        case .accepted: self.finishAuthentication(true)
+        case .refused: self.holdBackFailure()
+        case .busy: self.goOnAfterAuthentication { $0.authenticationPutOff() }
+        case .abandoned:
+            guard !self.isClosing, self.session.isWaiting else {
+                return
             }
+            // It guessed so often elsewhere that this was not looked at.
+            self.cut(.guessing)
+        }
     }
 
     /// The more an address has failed, the later it reads so.
@@ -52,13 +67,17 @@ extension ServerSessionHandler {
     }
 
     private func finishAuthentication(_ success: Bool) {
+        self.goOnAfterAuthentication { $0.authenticationFinished(success: success) }
+    }
+
+    private func goOnAfterAuthentication(_ step: (inout ServerSession) -> SessionAction) {
         guard !self.isClosing, self.session.isWaiting else {
             return
         }
         // The time that hashing and holding back took was ours.
         self.opened = .now()
         self.lastActivity = self.opened
-        self.run(self.session.authenticationFinished(success: success))
+        self.run(step(&self.session))
         self.goOn()
     }
 }

@@ -57,9 +57,26 @@ package enum SpoolError: Error, Hashable, Sendable {
     }
 }
 
+/// What came of a login.
+package enum AuthenticationResult: Hashable, Sendable {
+    case accepted
+    case refused
+    /// Too many wait for theirs: 454 4.7.0.
+    case busy
+    /// Nobody wanted to know any more when its turn came.
+    case abandoned
+}
+
 /// Checks names and passwords.
 package protocol Authenticator: Sendable {
     /// May take its time: it does not run on an event loop.
+    ///
+    /// Asks `isWanted` before it begins with what costs much: the client may have gone, its address may be left out.
     @concurrent
-    func authenticate(user: String, password: String, from address: IPAddress) async -> Bool
+    func authenticate(
+        user: String,
+        password: String,
+        from address: IPAddress,
+        isWanted: @escaping @Sendable () -> Bool
+    ) async -> AuthenticationResult
 }

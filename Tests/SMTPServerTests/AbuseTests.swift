@@ -44,10 +44,13 @@ struct AbuseTests {
         }
     }
 
-    @Test("a wrong password of a client that has gone is counted, and harms nobody else")
-    func survivesLateFailures() async throws {
+    @Test(
+        "a wrong password of a client that has gone harms nobody else, and is counted where it was looked at",
+        arguments: [(false, 6), (true, 0)]
+    )
+    func survivesLateFailures(_ asksWhetherWanted: Bool, _ failures: Int) async throws {
         let bounds = SharedBounds()
-        let authenticator = SlowRefusal()
+        let authenticator = SlowRefusal(asksWhetherWanted: asksWhetherWanted)
         try await withListener(bounds: bounds, auth: .required, authWithoutTLS: true, authenticator: authenticator) {
             _,
             port in
@@ -56,11 +59,55 @@ struct AbuseTests {
             }
             try await eventually("all are gone") { bounds.connections.total == 0 }
             authenticator.answer()
-            try await eventually("the failures are counted") {
-                bounds.guesses.failures(of: .v4(0x7F00_0001)) == 6
+            try await eventually("all were answered, and the failures are counted") {
+                authenticator.answers.count == 6 && bounds.guesses.failures(of: .v4(0x7F00_0001)) == failures
             }
+            #expect(Set(authenticator.answers) == [asksWhetherWanted ? .abandoned : .refused])
             let next = try DialogueSocket(port: port)
             #expect(try await next.reply()?.hasPrefix("220") == true)
+        }
+    }
+
+    @Test("guesses that wait while their address is left out are not looked at")
+    func abandonsParallelGuesses() async throws {
+        let bounds = SharedBounds(guesses: AuthenticationLedger(limit: 2))
+        let authenticator = SlowRefusal()
+        try await withListener(bounds: bounds, auth: .required, authWithoutTLS: true, authenticator: authenticator) {
+            _,
+            port in
+            var sockets: [DialogueSocket] = []
+            for number in 1...5 {
+                let socket = try DialogueSocket(port: port)
+                _ = try await socket.reply()
+                try await socket.send("EHLO x\r\nAUTH PLAIN AGFwcAB3cm9uZw==\r\n")
+                _ = try await socket.reply()
+                try await eventually("the password is being checked") { authenticator.count == number }
+                sockets.append(socket)
+            }
+            authenticator.answer(2)
+            for socket in sockets.prefix(2) {
+                #expect(try await socket.reply()?.hasPrefix("535 5.7.8") == true)
+            }
+            authenticator.answer()
+            for socket in sockets.dropFirst(2) {
+                #expect(try await socket.reply()?.hasPrefix("421 4.7.0 too many failed authentications from") == true)
+            }
+            #expect(authenticator.answers.filter { $0 == .abandoned }.count == 3)
+        }
+    }
+
+    @Test("where too many wait for their login the next one is told to come back, which counts as no failure")
+    func putsLoginsOff() async throws {
+        let bounds = SharedBounds()
+        let busy = Busy()
+        try await withListener(bounds: bounds, auth: .required, authWithoutTLS: true, authenticator: busy) { _, port in
+            let socket = try DialogueSocket(port: port)
+            _ = try await socket.reply()
+            try await socket.send("EHLO x\r\nAUTH PLAIN AGFwcABzZWNyZXQ=\r\nNOOP\r\n")
+            _ = try await socket.reply()
+            #expect(try await socket.reply()?.hasPrefix("454 4.7.0 ") == true)
+            #expect(try await socket.reply()?.hasPrefix("250 ") == true)
+            #expect(bounds.guesses.failures(of: .v4(0x7F00_0001)) == 0)
         }
     }
 
@@ -191,24 +238,60 @@ struct AbuseTests {
     }
 }
 
-/// Refuses everybody, but only when it is told to answer.
+/// Refuses everybody, or everybody who is still wanted, but only when it is told to answer.
 private final class SlowRefusal: Authenticator {
-    private let waiting = Mutex<[CheckedContinuation<Bool, Never>]>([])
+    private let asksWhetherWanted: Bool
+    private let waiting = Mutex<[CheckedContinuation<Void, Never>]>([])
+    private let results = Mutex<[AuthenticationResult]>([])
 
     var count: Int {
         self.waiting.withLock(\.count)
     }
 
-    func answer() {
-        let waiting = self.waiting.withLock { $0 }
-        waiting.forEach { $0.resume(returning: false) }
+    init(asksWhetherWanted: Bool = true) {
+        self.asksWhetherWanted = asksWhetherWanted
+    }
+
+    /// What was answered, in that order.
+    var answers: [AuthenticationResult] {
+        self.results.withLock { $0 }
+    }
+
+    /// Answers the first of those who wait, or all.
+    func answer(_ number: Int = .max) {
+        let first = self.waiting.withLock { waiting in
+            defer { waiting = Array(waiting.dropFirst(number)) }
+            return waiting.prefix(number)
+        }
+        first.forEach { $0.resume() }
     }
 
     @concurrent
-    func authenticate(user: String, password: String, from address: IPAddress) async -> Bool {
+    func authenticate(
+        user: String,
+        password: String,
+        from address: IPAddress,
+        isWanted: @escaping @Sendable () -> Bool
+    ) async -> AuthenticationResult {
         await withCheckedContinuation { continuation in
             self.waiting.withLock { $0.append(continuation) }
         }
+        let result = self.asksWhetherWanted && !isWanted() ? AuthenticationResult.abandoned : .refused
+        self.results.withLock { $0.append(result) }
+        return result
+    }
+}
+
+/// Has no time for anybody.
+private struct Busy: Authenticator {
+    @concurrent
+    func authenticate(
+        user: String,
+        password: String,
+        from address: IPAddress,
+        isWanted: @escaping @Sendable () -> Bool
+    ) async -> AuthenticationResult {
+        .busy
     }
 }
 

@@ -100,8 +100,13 @@ func withListener(
 
 struct OneUser: Authenticator {
     @concurrent
-    func authenticate(user: String, password: String, from address: IPAddress) async -> Bool {
-        user == "app" && password == "secret"
+    func authenticate(
+        user: String,
+        password: String,
+        from address: IPAddress,
+        isWanted: @escaping @Sendable () -> Bool
+    ) async -> AuthenticationResult {
+        user == "app" && password == "secret" ? .accepted : .refused
     }
 }
 

@@ -21,6 +21,13 @@ extension Reply {
     static let authenticated = Reply(235, EnhancedStatusCode(2, 7, 0), "Authentication successful")
     static let wrongCredentials = Reply(535, EnhancedStatusCode(5, 7, 8), "Authentication credentials invalid")
 
+    /// RFC 4954 §6.
+    static let authenticationPutOff = Reply(
+        454,
+        EnhancedStatusCode(4, 7, 0),
+        "too many logins at once, try again later"
+    )
+
     static let helloFirst = Reply(503, EnhancedStatusCode(5, 5, 1), "send EHLO first")
     static let nestedMail = Reply(503, EnhancedStatusCode(5, 5, 1), "a mail transaction is already open")
     static let mailFirst = Reply(503, EnhancedStatusCode(5, 5, 1), "send MAIL first")

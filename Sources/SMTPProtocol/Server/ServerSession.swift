@@ -170,6 +170,15 @@ package struct ServerSession: Sendable {
         return .send(.authenticated)
     }
 
+    /// The credentials of `authenticate` could not be checked now, which says nothing about them.
+    package mutating func authenticationPutOff() -> SessionAction {
+        guard case .checkingCredentials = self.phase else {
+            preconditionFailure("no authentication is under way: \(self.phase)")
+        }
+        self.phase = .command
+        return self.fail(.authenticationPutOff)
+    }
+
     /// TLS is on: everything learnt in clear text is forgotten (RFC 3207 §4.2).
     package mutating func tlsDidStart() {
         guard case .startingTLS = self.phase else {

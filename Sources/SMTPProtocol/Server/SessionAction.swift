@@ -9,7 +9,7 @@ package enum SessionAction: Hashable, Sendable {
     case refuse(Reply, SessionRefusal)
     /// Send the reply, drop every octet already read, then start TLS and call `tlsDidStart()`.
     case startTLS(Reply)
-    /// Check the credentials, then call `authenticationFinished(success:)`.
+    /// Check the credentials, then call `authenticationFinished(success:)` or `authenticationPutOff()`.
     case authenticate(ServerCredentials)
     /// Content begins: send the reply, if there is one, and keep what `next` appends from now on.
     case beginContent(Envelope, Reply?)

@@ -157,8 +157,13 @@ struct SwaksTests {
 
 private struct SwaksUser: Authenticator {
     @concurrent
-    func authenticate(user: String, password: String, from address: IPAddress) async -> Bool {
-        user == "app" && password == "secret"
+    func authenticate(
+        user: String,
+        password: String,
+        from address: IPAddress,
+        isWanted: @escaping @Sendable () -> Bool
+    ) async -> AuthenticationResult {
+        user == "app" && password == "secret" ? .accepted : .refused
     }
 }
 
