@@ -18,6 +18,7 @@ extension ServerSessionHandler {
             shared: self.shared,
             eventLoop: self.eventLoop
         )
+        self.warnOfRecipientsLeftOut(facts)
     }
 
     func submit() {

@@ -39,6 +39,21 @@ extension ServerSessionHandler {
         }
     }
 
+    /// Who was over the limit may never hear of it: Django goes on with those that were taken.
+    func warnOfRecipientsLeftOut(_ facts: TransactionFacts) {
+        guard self.session.recipientsLeftOut > 0 else {
+            return
+        }
+        self.log(
+            .warning,
+            "recipients over limits.recipients read 452 and are not in this message; many applications forget them",
+            [
+                "id": "\(facts.queueID)", "left-out": "\(self.session.recipientsLeftOut)",
+                "recipients": "\(facts.envelope.forwardPaths.count)",
+            ]
+        )
+    }
+
     func logSubmission(_ verdict: SubmissionVerdict, of facts: TransactionFacts, size: Int) {
         switch verdict {
         case .accepted:

@@ -63,7 +63,7 @@ providers:
   relay: {{ kind: smarthost, host: 127.0.0.1, port: {hop.port}, tls: none }}
 dns: {{ sources: ["127.0.0.1:1"] }}
 limits: {{ message-size: 2MiB, memory: 8MiB, hello-timeout: {IDLE}s, idle-timeout: {IDLE}s, content-grace: {IDLE}s,
-  auth-failures: 8, auth-block: 10s{limits} }}
+  auth-failures: 8, auth-block: 10s, recipients: 1000{limits} }}
 """)
         if descriptors:
             limit = lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (descriptors, descriptors))

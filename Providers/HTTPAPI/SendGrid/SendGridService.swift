@@ -32,21 +32,33 @@ package struct SendGridService: HTTPMailService {
         }
         var composition = Composition(calls: [], refused: Dictionary(objections) { first, _ in first })
         let possible = recipients.filter { composition.refused[$0.number] == nil }
-        guard possible.count <= self.configuration.recipientLimit else {
-            throw ServiceFailures.cannotCarry("\(possible.count) recipients are more than one call may name")
-        }
-        let shown = SendGridRecipients(mail.header, possible)
-        let isApart = shown.personalization.to.isEmpty
-        composition.headerRewritten = shown.headerRewritten || isApart && shown.personalization.cc != nil
-        // Without anybody to show in To, each is told alone: To must not be empty, and must not tell of the others.
-        let calls = isApart ? apart(possible) : [(possible, shown)]
         // With all attachments in it, and so written once for all calls.
         let common = try octets(json)
-        for (group, named) in calls where !group.isEmpty {
+        // One call names so many and no more.
+        let step = max(1, self.configuration.recipientLimit)
+        for start in stride(from: 0, to: possible.count, by: step) {
+            let group = Array(possible[start..<min(possible.count, start + step)])
+            try self.add(group, of: mail, common, to: &composition)
+        }
+        return composition
+    }
+
+    private func add(
+        _ recipients: [Recipient],
+        of mail: OutgoingMail,
+        _ common: ByteBuffer,
+        to composition: inout Composition
+    ) throws(Failure) {
+        let shown = SendGridRecipients(mail.header, recipients)
+        let isApart = shown.personalization.to.isEmpty
+        if shown.headerRewritten || isApart && shown.personalization.cc != nil {
+            composition.headerRewritten = true
+        }
+        // Without anybody to show in To, each is told alone: To must not be empty, and must not tell of the others.
+        for (group, named) in isApart ? apart(recipients) : [(recipients, shown)] where !group.isEmpty {
             let request = try self.request(named.personalization, common)
             composition.calls.append(ServiceCall(recipients: group, request: request, places: named.places))
         }
-        return composition
     }
 
     /// Puts the personalization before the object that all calls share.

@@ -233,7 +233,7 @@ package struct ConfigurationLoader {
         defer { section.finish() }
         return LimitSettings(
             messageSize: section.size("message-size", atLeast: 512) ?? 25 << 20,
-            recipients: section.integer("recipients", 1...100_000) ?? 1_000,
+            recipients: section.integer("recipients", 1...100_000) ?? 10_000,
             connections: section.integer("connections", 1...1_000_000) ?? 4_096,
             connectionsPerAddress: section.integer("connections-per-address", 1...1_000_000) ?? 1_000,
             memory: section.size("memory", atLeast: 1 << 20) ?? 64 << 20,

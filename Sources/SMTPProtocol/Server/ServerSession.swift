@@ -40,6 +40,8 @@ package struct ServerSession: Sendable {
     var isChunking = false
     /// Octets that the envelope of the running transaction takes, about.
     package internal(set) var envelopeSize = 0
+    /// Recipients of the running transaction that read 452, and that a client may forget about.
+    package internal(set) var recipientsLeftOut = 0
     /// Why the owner will not have the running content, once it has been read.
     var contentRefusal: Reply?
     var counters = Counters()
@@ -214,6 +216,7 @@ package struct ServerSession: Sendable {
     mutating func resetTransaction() {
         self.transaction = nil
         self.envelopeSize = 0
+        self.recipientsLeftOut = 0
         self.isChunking = false
         self.contentRefusal = nil
     }

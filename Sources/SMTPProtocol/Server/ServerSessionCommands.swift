@@ -159,6 +159,7 @@ extension ServerSession {
             return .send(.needsSMTPUTF8)
         }
         guard transaction.forwardPaths.count < self.policy.limits.recipients else {
+            self.recipientsLeftOut += 1
             return .send(.tooManyRecipients)
         }
         let path = ForwardPath(

@@ -46,7 +46,9 @@ package struct SessionLimits: Hashable, Sendable {
     /// Announced as SIZE and applied to content without the dots of dot-stuffing.
     package var messageSize = 25 * 1_048_576
     /// Announced as LIMITS RCPTMAX (RFC 9422); the next recipient reads 452.
-    package var recipients = 1_000
+    ///
+    /// High, since Django forgets whom 452 was said to as soon as another recipient was taken.
+    package var recipients = 10_000
     package var headerSection = 256 * 1_024
     /// A command with its CRLF; RFC 5321 §4.5.3.1.4 demands 512.
     package var commandLine = 2_048

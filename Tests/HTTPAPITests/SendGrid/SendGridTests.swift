@@ -158,6 +158,23 @@ import Testing
         }
     }
 
+    @Test("asks in several calls for more recipients than one may name, each of them once")
+    func splitsLargeLists() async throws {
+        let service = try self.service(.init(key: ScriptedAttempt.key, recipientLimit: 2))
+        let (report, requests, commits) = await ScriptedAttempt(
+            service: service,
+            answers: [Self.accepted],
+            content: "From: s@x.test\r\nTo: a@x.test, c@x.test\r\n\r\nx",
+            recipients: ["a@x.test", "b@x.test", "c@x.test", "d@x.test", "e@x.test"]
+        ).run()
+        let named = try requests.map { try self.sent($0).personalizations.flatMap(\.everyone) }
+        #expect(named == [["a@x.test", "b@x.test"], ["c@x.test", "d@x.test"], ["e@x.test"]])
+        #expect(commits == 1)
+        #expect(report.outcomes.count == 5)
+        #expect(report.outcomes.values.allSatisfy { $0.failure == nil })
+        #expect(report.evidence.headerRewritten)
+    }
+
     @Test("writes what all calls of a message share once, however many there are")
     func sharesOctets() async throws {
         let people = (0..<200).map { "r\($0)@x.test" }
