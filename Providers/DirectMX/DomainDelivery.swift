@@ -104,11 +104,16 @@ struct DomainDelivery {
             let isLastHost = index == min(hosts.count, Self.hostLimit) - 1
             let reachable = self.reachable(usable, of: host, limit: isLastHost ? self.addressesLeft : 2)
             let isLast = isLastHost || reachable.count >= self.addressesLeft
-            guard let first = reachable.first, let plan = await self.plan(for: host, resolution, first: first) else {
+            guard !reachable.isEmpty, let plan = await self.plan(for: host, resolution) else {
                 continue
             }
-            if await self.deliver(to: host, at: reachable, plan, isLast: isLast) {
-                return
+            let parts = await self.parts(of: reachable, of: host, plan)
+            for (number, part) in parts.enumerated() {
+                self.evidence.abandonedHosts += part.abandoned
+                let isLastPart = isLast && number == parts.count - 1
+                if await self.deliver(to: host, at: part.addresses, part.plan, isLast: isLastPart) {
+                    return
+                }
             }
         }
         let wasAllSeen = hosts.count <= Self.hostLimit && ContinuousClock.now < self.deadline

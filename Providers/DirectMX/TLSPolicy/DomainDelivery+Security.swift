@@ -23,11 +23,7 @@ extension DomainDelivery {
     }
 
     /// How a host may be connected to; nil when not at all, and why is then considered.
-    mutating func plan(
-        for host: String,
-        _ addresses: Resolution<IPAddress>?,
-        first address: IPAddress
-    ) async -> HostPlan? {
+    mutating func plan(for host: String, _ addresses: Resolution<IPAddress>?) async -> HostPlan? {
         let facts = HostFacts(
             host: host,
             domain: self.security.domain,
@@ -43,18 +39,36 @@ extension DomainDelivery {
             self.evidence.abandonedHosts.append(failure.text)
             self.count(.init(tls: .opportunistic, policy: policy), kind, host: host, detail: failure.text)
             return nil
-        case .use(var plan):
-            if plan.tls == .opportunistic, plan.policy == .none,
-                let known = await self.configuration.security.clearText.failure(of: host, address)
-            {
-                plan.tls = .none
-                plan.isFromMemory = true
-                self.evidence.abandonedHosts.append(
-                    "\(host)[\(address)] over TLS, which failed lately: \(known.reason)"
-                )
-            }
-            return plan
+        case .use(let plan): return plan
         }
+    }
+
+    /// Addresses of a host that are connected to alike.
+    struct Part {
+        var addresses: [IPAddress]
+        var plan: HostPlan
+        /// What is left out, for the record.
+        var abandoned: [String] = []
+    }
+
+    /// The addresses by how they are connected to: those whose TLS failed lately come last, and they alone in clear text.
+    func parts(of addresses: [IPAddress], of host: String, _ plan: HostPlan) async -> [Part] {
+        guard plan.tls == .opportunistic, plan.policy == .none else {
+            return [Part(addresses: addresses, plan: plan)]
+        }
+        var usual = Part(addresses: [], plan: plan)
+        var broken = Part(addresses: [], plan: plan)
+        broken.plan.tls = .none
+        broken.plan.isFromMemory = true
+        for address in addresses {
+            if let known = await self.configuration.security.clearText.failure(of: host, address) {
+                broken.addresses.append(address)
+                broken.abandoned.append("\(host)[\(address)] over TLS, which failed lately: \(known.reason)")
+            } else {
+                usual.addresses.append(address)
+            }
+        }
+        return [usual, broken].filter { !$0.addresses.isEmpty }
     }
 
     private mutating func dane(of host: String, _ addresses: Resolution<IPAddress>?) async -> DANEFinding {

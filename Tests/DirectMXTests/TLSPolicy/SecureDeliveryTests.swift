@@ -24,20 +24,22 @@ struct SecureDeliveryTests {
         tlsa: (UInt8, String)? = nil,
         isAnnounced: Bool = false,
         hosts: [String] = ["mx.example.test"],
+        addresses: [String] = ["127.0.0.1"],
         port: Int
     ) throws -> ScriptedResolver {
         let owner = "_\(port)._tcp.mx.example.test"
-        let records = try tlsa.map { usage, file in
+        let associations = try tlsa.map { usage, file in
             [TLSAssociation(usage: usage, selector: 1, matchingType: 1, data: try self.material.octets(file))]
         }
         let exchangers = hosts.enumerated().map { MailExchanger(preference: UInt16($0.offset), host: $0.element) }
-        let addresses = hosts.map { ($0, Lookup<IPAddress>.hosts("127.0.0.1")) }
+        let records = Lookup.records(addresses.compactMap { IPAddress($0) }, timeToLive: .seconds(60))
+        let addresses = hosts.map { ($0, records) }
         return ScriptedResolver(
             exchangers: ["example.test": .records(exchangers, timeToLive: .seconds(60))],
             addresses: Dictionary(addresses) { first, _ in first }
                 .merging(["mta-sts.example.test": .hosts("192.0.2.1")]) { first, _ in first },
             texts: isAnnounced ? ["_mta-sts.example.test": .announced("a1")] : [:],
-            associations: records.map { [owner: .records($0, timeToLive: .seconds(60))] } ?? [:],
+            associations: associations.map { [owner: .records($0, timeToLive: .seconds(60))] } ?? [:],
             secureNames: tlsa == nil ? [] : Set(hosts + ["example.test", owner])
         )
     }
@@ -354,6 +356,37 @@ struct SecureDeliveryTests {
                 }
             }
             #expect(self.memory.results.map(\.kind) == [.validationFailure, .validationFailure])
+        }
+    }
+
+    @Test("an address whose TLS broke is left for last, the host's others are asked for TLS", arguments: [true, false])
+    func remembersAddresses(_ takesOther: Bool) async throws {
+        var broken = try self.good()
+        broken.breaksHandshake = true
+        var other = try self.good()
+        if !takesOther {
+            other.once = [.greeting: [.drop]]
+        }
+        self.memory.keep(
+            ClearTextHost(
+                host: "mx.example.test",
+                address: .v4(0x7F00_0001),
+                until: self.memory.now + .seconds(3_600),
+                reason: "it broke"
+            )
+        )
+        try await FakeExchanger.run(broken) { first in
+            try await FakeExchanger.run(other, address: "127.0.0.2", port: first.port) { second in
+                let resolver = try self.resolver(addresses: ["127.0.0.1", "127.0.0.2"], port: first.port)
+                let report = try await self.attempt(resolver, port: first.port)
+                #expect(report.outcomes[0] != nil && report.outcomes[0]?.failure == nil)
+                #expect(report.evidence.tls == (takesOther ? "TLSv1.3 unverified" : nil))
+                #expect(second.record.messages.count == (takesOther ? 1 : 0))
+                #expect(first.record.messages.count == (takesOther ? 0 : 1))
+                #expect(!first.record.commands.contains("STARTTLS"))
+                let told = report.evidence.abandonedHosts.contains { $0.contains("which failed lately: it broke") }
+                #expect(told == !takesOther)
+            }
         }
     }
 
