@@ -76,9 +76,14 @@ package struct HTTPAPIProvider: Provider {
                 sizeLimit: self.service.sizeLimit
             )
             let mail = try await reader.read(message)
-            let composition = try self.service.compose(mail, to: recipients)
-            evidence.headerRewritten = composition.headerRewritten
+            var composition = try self.service.compose(mail, to: recipients)
             let addresses = composition.calls.isEmpty ? [] : try await self.resolve(&evidence)
+            let known = await self.lookUp(mail, for: recipients, at: addresses, until: deadline)
+            let rest = recipients.filter { known[$0.number] == nil }
+            if !known.isEmpty {
+                composition = rest.isEmpty ? Composition(calls: []) : try self.service.compose(mail, to: rest)
+            }
+            evidence.headerRewritten = composition.headerRewritten
             guard deadline > .now else {
                 throw TransportFailures.outOfTime(.connect)
             }
@@ -90,7 +95,9 @@ package struct HTTPAPIProvider: Provider {
             }
             var run = CallSequence(provider: self, mail: mail, addresses: addresses, deadline: deadline)
             run.evidence = evidence
-            return await run.carryOut(composition, for: recipients)
+            var report = await run.carryOut(composition, for: rest)
+            report.outcomes.merge(known) { outcome, _ in outcome }
+            return report
         } catch {
             self.log(error, message.id)
             return AttemptReport(failure: error, for: recipients, evidence: evidence)

@@ -21,6 +21,12 @@ package protocol HTTPMailService: Sendable {
     /// Makes the requests that carry a message to these recipients; throws when the service cannot carry it.
     func compose(_ mail: OutgoingMail, to recipients: [Recipient]) throws(Failure) -> Composition
 
+    /// A request that asks for whom the service has taken a message over; nil where nobody tells.
+    func lookUp(_ mail: OutgoingMail) -> HTTPRequest?
+
+    /// The addresses that a response to that request names; nil when it tells nothing.
+    func takenOver(in response: HTTPResponse) -> [String]?
+
     /// A request that shows whether the key is accepted, and sends nothing.
     var probe: HTTPRequest { get }
 
@@ -35,6 +41,11 @@ package protocol HTTPMailService: Sendable {
 
     /// What a response to one call means: the service's table.
     func verdict(on response: ServiceResponse, to call: ServiceCall) -> Verdict
+}
+
+extension HTTPMailService {
+    package func lookUp(_ mail: OutgoingMail) -> HTTPRequest? { nil }
+    package func takenOver(in response: HTTPResponse) -> [String]? { nil }
 }
 
 /// A message on its way to a service.

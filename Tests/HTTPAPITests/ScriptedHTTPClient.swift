@@ -62,10 +62,13 @@ struct ScriptedAttempt {
     var service: any HTTPMailService
     var answers: [Result<HTTPResponse, HTTPFailure>]
     var content = SampleMessages.djangoText
+    var messageID = "<1@web>"
     var storage: MessageContent.Storage?
     var parameters = MailParameters()
     var reversePath = ReversePath.mailbox(mailbox("bounce@app.example.com"))
     var recipients = ["user@gmail.com"]
+    /// The provider whose answer never came at the attempt before; that of this attempt is called `api`.
+    var ambiguousAt: String?
     var resolver = FixedResolver()
     var deadline = Duration.seconds(60)
 
@@ -83,7 +86,13 @@ struct ScriptedAttempt {
         )
         let report = await provider.attempt(
             self.message,
-            to: self.recipients.enumerated().map { Recipient(number: $0, forwardPath: .init(mailbox: mailbox($1))) },
+            to: self.recipients.enumerated().map { number, address in
+                Recipient(
+                    number: number,
+                    forwardPath: .init(mailbox: mailbox(address)),
+                    progress: .init(ambiguousAt: self.ambiguousAt)
+                )
+            },
             deadline: .now + self.deadline,
             beforeCommit: { commits.increment() }
         )
@@ -98,7 +107,7 @@ struct ScriptedAttempt {
             parameters: self.parameters,
             arrivedAt: Self.now,
             expiresAt: Self.now,
-            messageID: "<1@web>",
+            messageID: self.messageID,
             subject: "",
             content: .init(size: buffer.readableBytes, isEightBit: true, storage: self.storage ?? .memory(buffer))
         )

@@ -13,8 +13,9 @@ extension MailgunService {
             guard let id = body?.id, !id.isEmpty else {
                 return .all(.failed(ServiceFailures.misconfigured(quote)))
             }
-            let bare = response.fit(unbracketed(id))
-            return .all(.delivered(Acceptance(reply: Reply(250, .init(2, 0, 0), quote), providerMessageID: bare)))
+            // The webhooks name messages without angle brackets.
+            let name = response.fit(bare(id))
+            return .all(.delivered(Acceptance(reply: Reply(250, .init(2, 0, 0), quote), providerMessageID: name)))
         }
         if response.status == 400, mentionsRecipient(text) {
             return .refusedUnnamed(ServiceFailures.recipient(quote))
@@ -69,9 +70,4 @@ private func mentionsRecipient(_ text: String) -> Bool {
     let words = text.split { !$0.isLetter }
     return text.contains("parameter is not a valid address") && words.first != "from"
         && words.contains { ["to", "cc", "bcc"].contains($0) }
-}
-
-/// The webhooks name messages without angle brackets, so that is how the name is kept.
-private func unbracketed(_ id: String) -> String {
-    String(id.drop { $0 == "<" }.prefix { $0 != ">" })
 }

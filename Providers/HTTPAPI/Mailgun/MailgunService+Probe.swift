@@ -13,7 +13,7 @@ extension MailgunService {
 
     package var quotaRequest: HTTPRequest? { self.get("/v5/accounts/limit/custom/monthly") }
 
-    private func get(_ path: String) -> HTTPRequest {
+    func get(_ path: String) -> HTTPRequest {
         let credential = Base64.encode("api:\(self.configuration.key.value)".utf8)
         return HTTPRequest(
             method: .get,

@@ -51,7 +51,7 @@ package struct MailgunService: HTTPMailService {
     }
 
     /// The sending domain, which becomes a part of the path.
-    private func domain(_ mail: OutgoingMail) throws(Failure) -> String {
+    func domain(_ mail: OutgoingMail) throws(Failure) -> String {
         let senders = AddressList(mail.header, "From").mailboxes
         // Seen by others: a local part that is not ASCII gives a header that nobody can deliver.
         guard senders.allSatisfy({ $0.localPart.utf8.allSatisfy { $0 < 0x80 } }) else {
