@@ -154,7 +154,8 @@ private func joined(_ segments: [Segment]) -> String {
     return Charset.decode(octets, label: label) ?? Charset.decodeUndeclared(octets[...])
 }
 
-private func percentDecoded(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
+/// Octets with each `%XX` replaced by what it stands for (RFC 3986 §2.1, RFC 2231 §4); what is no such code stays as it is.
+func percentDecoded(_ bytes: ArraySlice<UInt8>) -> [UInt8] {
     var result: [UInt8] = []
     var index = bytes.startIndex
     while index < bytes.endIndex {

@@ -83,7 +83,7 @@ extension MessageBodies.Attachment {
     }
 }
 
-/// Those of the Content-IDs that a HTML text refers to by `cid:` (RFC 2392), percent-encoding aside.
+/// Those of the Content-IDs that a HTML text refers to by `cid:` (RFC 2392), percent-encoded or as they are.
 private func contentReferences(_ html: String, to identifiers: Set<String>) -> Set<String> {
     guard !identifiers.isEmpty else {
         return []
@@ -93,16 +93,18 @@ private func contentReferences(_ html: String, to identifiers: Set<String>) -> S
     var references: Set<String> = []
     var index = 0
     while index + marker.count < bytes.count {
-        guard bytes[index...].starts(with: marker) else {
+        guard bytes[index...].starts(with: marker, by: { lowercased($0) == $1 }) else {
             index += 1
             continue
         }
         let rest = bytes[(index + marker.count)...].prefix(1_000)
         let reference = rest.prefix { $0 > 0x20 && $0 != 0x22 && $0 != 0x27 && $0 != 0x3E && $0 != 0x29 }
         // Only what a part has is kept: the text may be nothing but references.
-        let identifier = String(decoding: reference, as: UTF8.self)
-        if identifiers.contains(identifier) {
-            references.insert(identifier)
+        for octets in [Array(reference), percentDecoded(reference)] {
+            let identifier = String(decoding: octets, as: UTF8.self)
+            if identifiers.contains(identifier) {
+                references.insert(identifier)
+            }
         }
         index += marker.count + reference.count
     }

@@ -42,6 +42,34 @@ import struct NIOCore.ByteBuffer
         #expect(bodies.attachments.map(\.isInline) == [true, false])
     }
 
+    @Test(
+        "finds a reference in whatever form it is written (RFC 2392 §2)",
+        arguments: ["cid:a%b@app", "CID:a%25b@app", "Cid:a%25b%40app"]
+    )
+    func formsOfReferences(reference: String) throws {
+        let message = SampleMessages.lines(
+            "Content-Type: multipart/related; boundary=b",
+            "",
+            "--b",
+            "Content-Type: text/html",
+            "",
+            "<img src=\"\(reference)\"> c@app",
+            "--b",
+            "Content-Type: image/png",
+            "Content-ID: <a%b@app>",
+            "",
+            "x",
+            "--b",
+            "Content-Type: image/png",
+            "Content-ID: <c@app>",
+            "",
+            "x",
+            "--b--"
+        )
+        let bodies = try MessageBodies(MIMETree(Array(message.utf8)))
+        #expect(bodies.attachments.map(\.isInline) == [true, false])
+    }
+
     @Test("keeps a forwarded message whole and a calendar as an alternative")
     func walksOthers() throws {
         let message = SampleMessages.lines(
