@@ -23,6 +23,8 @@ struct DomainDelivery {
     var security: DomainSecurity
     /// The failure that tells most so far: the one that came furthest.
     private var verdict: Failure?
+    /// An address was passed by since nothing answers over its family; counts only where nothing else is known.
+    private var deadFamily: Failure?
     private var addressesLeft = 0
     /// What may still be spent on addresses that keep silent.
     private var connectTimeLeft = Duration.zero
@@ -118,6 +120,9 @@ struct DomainDelivery {
         }
         let wasAllSeen = hosts.count <= Self.hostLimit && ContinuousClock.now < self.deadline
         let unseen = wasAllSeen ? FailureTable.noAddress : FailureTable.notAllSeen
+        if let deadFamily, self.verdict.map({ $0.persistence == .permanent }) ?? true {
+            self.verdict = deadFamily
+        }
         self.fail(self.verdict ?? unseen(self.domain.text))
     }
 
@@ -253,7 +258,11 @@ struct DomainDelivery {
                 continue
             }
             self.evidence.abandonedHosts.append(failure.text)
-            self.consider(failure)
+            if failure.scope == .provider {
+                self.deadFamily = self.deadFamily ?? failure
+            } else {
+                self.consider(failure)
+            }
         }
         return usable
     }

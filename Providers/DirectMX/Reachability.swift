@@ -15,6 +15,8 @@ struct Reachability: Sendable {
         var capacity = 4_096
         /// So many domains in so many networks must be silent, with no answer between, before a whole family counts as dead.
         var domainsOfDeadFamily = 3
+        /// Within this time: each machine meets silent hosts now and then.
+        var timeToDeadFamily: Duration = .seconds(600)
     }
 
     /// What is known of one address.
@@ -35,6 +37,8 @@ struct Reachability: Sendable {
     private struct Family: Sendable {
         var domains: Set<String> = []
         var networks: Set<UInt64> = []
+        /// When the first of them kept silent.
+        var began: ContinuousClock.Instant
         var silence: Entry?
     }
 
@@ -81,7 +85,10 @@ struct Reachability: Sendable {
             self.makeRoom(at: now)
         }
         self.entries[address] = self.next(after: self.entries[address], at: now)
-        var family = self.families[address.isIPv6] ?? Family()
+        var family = self.families[address.isIPv6] ?? Family(began: now)
+        if family.silence == nil, now - family.began > self.policy.timeToDeadFamily {
+            family = Family(began: now)
+        }
         let enough = self.policy.domainsOfDeadFamily
         if family.domains.count < enough {
             family.domains.insert(domain)

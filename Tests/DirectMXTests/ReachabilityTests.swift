@@ -77,4 +77,14 @@ struct ReachabilityTests {
         #expect(ofOneDomain.advice(on: .v4(0x0A00_0001), at: self.now) == .usable)
         #expect(inOneNetwork.advice(on: .v4(0x0A00_0001), at: self.now) == .usable)
     }
+
+    @Test("silence that was met now and then over a long time does not add up to a dead family")
+    func nowAndThen() {
+        var memory = Reachability()
+        for number in 0..<9 {
+            let moment = self.now + .seconds(301 * number)
+            memory.wasSilent(.v4(UInt32(0xC000_0000 + number << 16)), for: "d\(number).test", at: moment)
+            #expect(memory.advice(on: .v4(0x0A00_0001), at: moment) == .usable, "after \(number)")
+        }
+    }
 }

@@ -17,12 +17,13 @@ struct SilentHostTests {
 
     private func provider(
         port: Int,
+        resolver: ScriptedResolver = Self.resolver,
         patience: Duration = .milliseconds(500),
         greeting: Duration = .seconds(20)
     ) -> DirectMXProvider {
         var configuration = DirectMXConfiguration(heloName: "gateway.example")
         configuration.port = port
-        configuration.addressFilter = AddressFilter(allowed: ["127.0.0.0/8"].compactMap { CIDRBlock($0) })
+        configuration.addressFilter = AddressFilter(allowed: ["127.0.0.0/8", "::1/128"].compactMap { CIDRBlock($0) })
         configuration.patience = patience
         configuration.timeouts.connect = patience * 2
         configuration.timeouts.greeting = greeting
@@ -30,16 +31,16 @@ struct SilentHostTests {
         return DirectMXProvider(
             name: "direct",
             configuration: configuration,
-            resolver: Self.resolver,
+            resolver: resolver,
             client: SMTPClient(group: MultiThreadedEventLoopGroup.singleton, logger: logger),
             logger: logger
         )
     }
 
-    private func attempt(_ provider: DirectMXProvider) async -> AttemptReport {
+    private func attempt(_ provider: DirectMXProvider, to recipient: String = "a@example.com") async -> AttemptReport {
         await provider.attempt(
             SampleMail.message(),
-            to: SampleMail.recipients(["a@example.com"]),
+            to: SampleMail.recipients([recipient]),
             deadline: .now + .seconds(20),
             beforeCommit: {}
         )
@@ -89,6 +90,34 @@ struct SilentHostTests {
                 #expect(failure.reason == .connectionFailed)
                 #expect(failure.scope == .destination)
                 #expect(failure.text.contains("kept silent"))
+            }
+        }
+    }
+
+    @Test("a family over which nothing answers is held against direct delivery only where no other is left to try")
+    func deadFamily() async throws {
+        let names = ["one.test", "two.test", "three.test", "both.test", "four.test"]
+        let resolver = ScriptedResolver(
+            exchangers: Dictionary(uniqueKeysWithValues: names.map { ($0, .exchangers("mx.\($0)")) }),
+            addresses: [
+                "mx.one.test": .hosts("127.1.0.1"), "mx.two.test": .hosts("127.2.0.1"),
+                "mx.three.test": .hosts("127.3.0.1"), "mx.both.test": .hosts("127.4.0.1", "::1"),
+                "mx.four.test": .hosts("127.4.0.1"),
+            ]
+        )
+        try await SilentListener.run(lastOctet: 0x01_0001) { first in
+            try await SilentListener.run(lastOctet: 0x02_0001, port: first.port) { _ in
+                try await SilentListener.run(lastOctet: 0x03_0001, port: first.port) { _ in
+                    let provider = self.provider(port: first.port, resolver: resolver)
+                    for name in names.prefix(3) {
+                        let silent = try #require(await self.attempt(provider, to: "a@\(name)").outcomes[0]?.failure)
+                        #expect(silent.scope == .destination, "\(silent)")
+                    }
+                    let refused = try #require(await self.attempt(provider, to: "a@both.test").outcomes[0]?.failure)
+                    #expect(refused.scope == .destination && refused.text.contains("[::1]"), "\(refused)")
+                    let closed = try #require(await self.attempt(provider, to: "a@four.test").outcomes[0]?.failure)
+                    #expect(closed.scope == .provider && closed.text.contains("outbound port 25"), "\(closed)")
+                }
             }
         }
     }

@@ -9,7 +9,7 @@ package final class SilentListener: Sendable {
     package let port: Int
     private let descriptors: [Int32]
 
-    /// Listens while the body runs, on 127.0.0.`lastOctet`; on any free port when `port` is 0.
+    /// Listens while the body runs, on the address `lastOctet` behind 127.0.0.0; on any free port when `port` is 0.
     package static func run<Result>(
         lastOctet: UInt32 = 1,
         port: Int = 0,
