@@ -33,7 +33,7 @@ extension ResolverChain {
     }
 
     /// Whether every source is failing.
-    var isOut: Bool {
+    package var isOut: Bool {
         !self.expandedSources().contains(where: self.health.isHealthy)
     }
 
@@ -44,7 +44,7 @@ extension ResolverChain {
         let current = Set(sources)
         await withTaskGroup { group in
             for (source, question) in self.health.dueProbes(at: now) where current.contains(source) {
-                group.addTask { _ = await self.ask(question, of: source) }
+                group.addTask { await self.probe(source, by: question) }
             }
             for source in self.health.unexamined(sources.filter(self.configuration.mayConfirm), at: now) {
                 group.addTask {
@@ -59,6 +59,14 @@ extension ResolverChain {
                     }
                 }
             }
+        }
+    }
+
+    /// Asks a failing source what it failed on, and then, since that may be the name's fault, what another has just answered.
+    private func probe(_ source: DNSSource, by question: Question) async {
+        let failure = await self.ask(question, of: source).failure
+        if failure?.mayBeOfTheName == true, let other = self.health.answeredQuestion(otherThan: question) {
+            _ = await self.ask(other, of: source)
         }
     }
 

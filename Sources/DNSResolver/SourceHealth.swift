@@ -3,7 +3,7 @@ import Synchronization
 
 /// What is remembered of each source: whether it failed lately and why, whether it lies, validates, understands EDNS.
 ///
-/// What failed is asked last, and asked again behind the scenes until it answers what it failed on.
+/// What failed is asked last, and asked again behind the scenes until it answers what it failed on, or what others answered.
 final class SourceHealth: Sendable {
     /// What has become of a source, for the log.
     enum Change: Hashable, Sendable {
@@ -29,6 +29,8 @@ final class SourceHealth: Sendable {
         var failure: Failure?
         /// Questions that it could not answer in a row, while nobody else could either.
         var strikes: Set<Question> = []
+        /// It has said nothing since it was looked at last.
+        var wasSilent = false
         var plainUntil: ContinuousClock.Instant?
         var validates = false
         /// When it is asked again whether it validates.
@@ -36,6 +38,8 @@ final class SourceHealth: Sendable {
         var contradictions = 0
         var contradictedUntil: ContinuousClock.Instant?
         var announcedAt: ContinuousClock.Instant?
+        /// When it came back by answering something else, and how long it was to be left alone by then.
+        var relapse: (after: ContinuousClock.Instant, delay: Duration)?
 
         func isFailing(_ now: ContinuousClock.Instant) -> Bool {
             self.failure.map { now - $0.lastAt < SourceHealth.memory } ?? false
@@ -57,7 +61,7 @@ final class SourceHealth: Sendable {
         var since: ContinuousClock.Instant
         var lastAt: ContinuousClock.Instant
         var nextProbe: ContinuousClock.Instant
-        var probeDelay = SourceHealth.firstProbe
+        var probeDelay: Duration
         var isAnnounced: Bool
     }
 
@@ -78,6 +82,7 @@ final class SourceHealth: Sendable {
     private static let strikeLimit = 3
 
     private let entries = Mutex<[DNSSource: Entry]>([:])
+    private let answered = Mutex(AnsweredQuestions())
 
     /// The sources in the order in which they are to be asked: the operator's, but what lied lately and then what failed
     /// lately last.
@@ -125,7 +130,13 @@ final class SourceHealth: Sendable {
 
     /// Takes in an answer as it comes; an answer that may be the name's fault waits for `judge`.
     func record(_ answer: SourceAnswer, to question: Question, of source: DNSSource) -> Change? {
-        self.entries.withLock { entries in
+        let knewAnother = self.answered.withLock { answered in
+            if answer.failure == nil {
+                answered.add(question, at: .now)
+            }
+            return answered.holds(question, at: .now)
+        }
+        return self.entries.withLock { entries in
             var entry = entries[source] ?? Entry()
             defer { entries[source] = entry }
             if answer.withoutEDNS {
@@ -134,11 +145,14 @@ final class SourceHealth: Sendable {
             guard let failure = answer.failure else {
                 entry.validates = entry.validates || answer.isAuthenticated
                 entry.strikes = []
-                return Self.recover(&entry)
+                entry.wasSilent = false
+                return Self.recover(&entry, question)
             }
-            guard failure.mayBeOfTheName else {
+            // Others were quicker with their answer than this source with its silence: the lookup is over, and judges no more.
+            guard failure.mayBeOfTheName, !(failure == .silence && knewAnother) else {
                 return Self.fail(&entry, failure, question)
             }
+            entry.wasSilent = entry.wasSilent || failure == .silence
             if entry.strikes.count < Self.strikeLimit {
                 entry.strikes.insert(question)
             }
@@ -146,13 +160,24 @@ final class SourceHealth: Sendable {
         }
     }
 
-    /// The sources that could not resolve several names in a row, each named once; perhaps it is they who are broken.
+    /// The sources that kept silent, or could not resolve several names in a row, each named once; perhaps it is they who are
+    /// broken.
     func suspects() -> [DNSSource] {
         self.entries.withLock { entries in
-            let suspects = entries.filter { $0.value.strikes.count >= Self.strikeLimit && $0.value.failure == nil }
-            suspects.keys.forEach { entries[$0]?.strikes = [] }
+            let suspects = entries.filter { _, entry in
+                entry.failure == nil && (entry.wasSilent || entry.strikes.count >= Self.strikeLimit)
+            }
+            for source in suspects.keys {
+                entries[source]?.strikes = []
+                entries[source]?.wasSilent = false
+            }
             return Array(suspects.keys)
         }
+    }
+
+    /// What some source answered last, other than a question: whoever cannot answer that either has failed, and not the name.
+    func answeredQuestion(otherThan question: Question) -> Question? {
+        self.answered.withLock { $0.latest(otherThan: question) }
     }
 
     /// Those of some sources of which it is to be found out whether they validate; each will come up later the next time.
@@ -215,12 +240,15 @@ final class SourceHealth: Sendable {
             return nil
         }
         let isAnnounced = entry.announcedAt.map { now - $0 > Self.announcementInterval } ?? true
+        // Who comes and goes is left alone longer each time.
+        let delay = entry.relapse.map { now - $0.after < Self.memory ? $0.delay : Self.firstProbe } ?? Self.firstProbe
         entry.failure = Failure(
             why: why,
             question: question,
             since: now,
             lastAt: now,
-            nextProbe: now + Self.firstProbe,
+            nextProbe: now + delay,
+            probeDelay: delay,
             isAnnounced: isAnnounced
         )
         guard isAnnounced else {
@@ -230,10 +258,11 @@ final class SourceHealth: Sendable {
         return .left(why: why)
     }
 
-    private static func recover(_ entry: inout Entry) -> Change? {
+    private static func recover(_ entry: inout Entry, _ question: Question) -> Change? {
         guard let failure = entry.failure else {
             return nil
         }
+        entry.relapse = failure.question == question ? nil : (.now, failure.probeDelay)
         entry.failure = nil
         return .cameBack(after: .now - failure.since, isNews: failure.isAnnounced)
     }

@@ -97,6 +97,51 @@ struct RecoveryTests {
         }
     }
 
+    @Test("silence of all sources on a name is not their fault, unless they say nothing of the root either")
+    func silenceOnName() async throws {
+        var fixture = self.fixture
+        fixture.configuration.sourceTimeout = .milliseconds(300)
+        try await FakeNameServer.run(.silentOn("dead.test"), zone: self.zone) { first in
+            try await FakeNameServer.run(.silentOn("dead.test"), zone: self.zone) { second in
+                let chain = fixture.chain(first, second)
+                _ = await chain.mailExchangers(of: "dead.test")
+                await chain.probe(at: .now)
+                #expect(first.questions.last == "udp 2 " && second.questions.last == "udp 2 ")
+                #expect(chain.sources().map(\.isHealthy) == [true, true] && !chain.isOut)
+
+                second.behave(.silent)
+                _ = await chain.text(of: "dead.test")
+                await chain.probe(at: .now)
+                #expect(chain.sources().map(\.source) == [first, second].map(ResolverFixture.source))
+                #expect(chain.sources().map(\.isHealthy) == [true, false])
+            }
+        }
+    }
+
+    @Test("a source that is silent on one name that others know is back when it answers what others have just answered")
+    func silenceOnForeignName() async throws {
+        var fixture = self.fixture
+        fixture.configuration.sourceTimeout = .milliseconds(300)
+        let zone = self.zone.merging(["TXT foreign.test": [.text("here")]]) { first, _ in first }
+        try await FakeNameServer.run(.silentOn("foreign.test"), zone: zone) { own in
+            try await FakeNameServer.run(zone: zone) { other in
+                let chain = fixture.chain(own, other)
+                _ = await chain.mailExchangers(of: "shop.test")
+                _ = await chain.text(of: "foreign.test")
+                #expect(chain.sources().map(\.isHealthy) == [true, false])
+                #expect(chain.sources().first?.source == ResolverFixture.source(other))
+                own.behave(.silent)
+                await chain.probe(at: .now + .seconds(3))
+                #expect(chain.sources().map(\.isHealthy) == [true, false], "it still answers nothing")
+                own.behave(.silentOn("foreign.test"))
+                await chain.probe(at: .now + .seconds(20))
+                #expect(own.questions.suffix(1) == ["udp MX shop.test"], "\(own.questions)")
+                #expect(chain.sources().map(\.isHealthy) == [true, true])
+                #expect(chain.sources().first?.source == ResolverFixture.source(own))
+            }
+        }
+    }
+
     @Test("the log tells once that a source left, lied or was replaced by an old answer, and that it is back")
     func log() async throws {
         let recorder = LogRecorder()

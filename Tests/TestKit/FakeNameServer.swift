@@ -11,6 +11,8 @@ package final class FakeNameServer: Sendable {
         /// Answers with this response code and nothing else.
         case code(UInt8)
         case silent
+        /// Silence to every query for a name that ends so; honest else.
+        case silentOn(String)
         /// Says over UDP that the answer is truncated, and gives it over TCP.
         case truncates
         /// Says over UDP that the answer is truncated, and closes TCP in mid-answer.

@@ -51,6 +51,7 @@ final class FakeNameServerDesk: Sendable {
         case .holdsBack(let behaviour): return self.answers(to: query, behaviour, overTCP: overTCP)
         case .code(let code): return [self.compose(query, code: code)]
         case .silent: return []
+        case .silentOn(let suffix): return query.name.hasSuffix(suffix) ? [] : [self.honest(query)]
         case .truncates, .truncatesAndBreaksOff:
             return [overTCP ? self.honest(query) : self.compose(query, isTruncated: true)]
         case .garbage: return [query.id + [0x81, 0x80, 0xFF, 0xFF, 0xFF]]

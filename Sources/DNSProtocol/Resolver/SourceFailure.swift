@@ -33,8 +33,9 @@ package enum SourceFailure: Hashable, Sendable, CustomStringConvertible {
     package var mayBeOfTheName: Bool {
         switch self {
         case .code(.refused, _), .code(.notImplemented, _), .code(.formatError, _): false
-        case .code, .lame, .aliasLoop: true
-        case .silence, .garbage, .transport: false
+        // A recursive server may need longer to give up on dead authorities than it is waited for.
+        case .code, .lame, .aliasLoop, .silence: true
+        case .garbage, .transport: false
         }
     }
 
