@@ -41,6 +41,25 @@ struct QueueTests {
         await store.close()
     }
 
+    @Test("leases no more content at a time than it may read into memory, and says that there is more")
+    func boundedContent() async throws {
+        let store = try self.fixture.open()
+        for number in 1...40 {
+            var new = SampleQueue.new(Int64(number))
+            new.message = SampleQueue.message(Int64(number), content: String(repeating: "x", count: 256 * 1_024))
+            try await store.enqueue(new)
+        }
+        var counts: [Int] = []
+        var hasMore = true
+        while hasMore {
+            let batch = try await store.leaseDue(at: self.now, limit: 500) { _ in nil }
+            counts.append(batch.messages.count)
+            hasMore = batch.hasMore
+        }
+        #expect(counts == [32, 8])
+        await store.close()
+    }
+
     @Test("keeps what the chain and the schedule must remember, and is due again when they say")
     func progress() async throws {
         let store = try self.fixture.open()

@@ -62,7 +62,8 @@ extension GatewayService {
         let leftAlone = self.queue.probeNow()
         let count = try await self.store.expedite(selection, at: .now)
         self.queue.lookAgain()
-        return ControlReply(count: count, leftAlone: leftAlone.isEmpty ? nil : GatewayStatus.summary(of: leftAlone).listed)
+        let listed = GatewayStatus.summary(of: leftAlone).listed
+        return ControlReply(count: count, leftAlone: listed.isEmpty ? nil : listed)
     }
 
     private func hold(_ selection: QueueSelection) async throws(StoreFailure) -> ControlReply {

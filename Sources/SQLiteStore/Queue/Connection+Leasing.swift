@@ -11,6 +11,8 @@ struct Lease: Sendable {
 extension Connection {
     /// Recipients that one transaction puts off at most: a few milliseconds, in which nobody else commits.
     private static var putOffLimit: Int { 500 }
+    /// Octets of content that are leased at a time, for they are read together; one message more may go beyond.
+    private static var contentLimit: Int { 8 * 1_024 * 1_024 }
 
     /// Leases what dead runs had leased, and then what is due, oldest first.
     func leaseDue(
@@ -53,8 +55,27 @@ extension Connection {
                 [.integer(due.microseconds), .integer(id.number), .integer(number)]
             )
         }
-        let leases = try batch.ids.compactMap { try self.lease($0, dueAt: now) }
-        return (leases, batch.isFull || batch.putOffs.count >= Self.putOffLimit)
+        let (leases, isCut) = try self.leaseWhatFits(batch.ids, dueAt: now)
+        return (leases, isCut || batch.isFull || batch.putOffs.count >= Self.putOffLimit)
+    }
+
+    private func leaseWhatFits(_ ids: [QueueID], dueAt now: Timestamp) throws -> (leases: [Lease], isCut: Bool) {
+        var leases: [Lease] = []
+        var octets = 0
+        for id in ids {
+            guard octets < Self.contentLimit else {
+                return (leases, true)
+            }
+            guard let lease = try self.lease(id, dueAt: now) else {
+                continue
+            }
+            leases.append(lease)
+            // Not of the content itself: where that is damaged, its message alone is to suffer.
+            let size = "SELECT iif(flags & ? = 0, size, 0) FROM messages WHERE id = ?"
+            let isFile = SQLValue.integer(MessageFlags.contentFile.rawValue)
+            octets += try self.first(size, [isFile, .integer(id.number)]) { Int($0.integer(0)) } ?? 0
+        }
+        return (leases, false)
     }
 
     /// Leases the unfinished and unleased recipients of one message that are due by the moment, or all (nil).
