@@ -1,5 +1,5 @@
 """What stands behind the gateway under test: next hops by SMTP and by HTTP API, and a name server; all on loopback."""
-import email, email.policy, hashlib, http.server, json, os, re, socket, socketserver, ssl, subprocess, threading, time
+import email, email.policy, hashlib, http.server, json, os, re, socket, socketserver, ssl, subprocess, threading, time, urllib.parse
 
 
 class Arrivals:
@@ -10,12 +10,25 @@ class Arrivals:
         self.copies = {}      # (token, recipient): how often
         self.identities = {}  # token: what the copies say of themselves, beyond the content
         self.torn = []
+        self.listed = {}      # Message-ID: for whom a service that can be asked has taken the message
+        self.told, self.repeated = set(), []  # what it was asked about and named, and what of that came again
         self.killer, self.countdown = None, 0
 
     def kill_at(self, count, killer):
         """Has the gateway killed when it has sent its final dot or last octet for the n-th time and not read the answer."""
         with self.lock:
             self.killer, self.countdown = killer, count
+
+    def list(self, message, recipients):
+        with self.lock:
+            self.repeated += [(message, each) for each in recipients if (message, each) in self.told]
+            self.listed.setdefault(message, set()).update(recipients)
+
+    def tell(self, message):
+        with self.lock:
+            recipients = self.listed.get(message, set())
+            self.told |= {(message, each) for each in recipients}
+            return sorted(recipients)
 
     def record(self, token, recipients, is_whole, identity):
         with self.lock:
@@ -126,6 +139,13 @@ class APICall(http.server.BaseHTTPRequestHandler):
             self.take_mailgun(body)
             self.answer(200, b'{"id": "<1@mg.test>", "message": "Queued. Thank you."}')
 
+    def do_GET(self):
+        # Mailgun's events, of which there is one "accepted" for each recipient of a message.
+        asked = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
+        recipients = self.server.arrivals.tell(asked["message-id"][0])
+        items = [{"event": "accepted", "recipient": each} for each in recipients]
+        self.answer(200, json.dumps({"items": items}).encode())
+
     def take_sendgrid(self, mail):
         person = mail["personalizations"][0]
         recipients = [each["email"] for kind in ("to", "cc", "bcc") for each in person.get(kind) or []]
@@ -144,6 +164,8 @@ class APICall(http.server.BaseHTTPRequestHandler):
                 recipients.append(content.strip().decode())
             elif b'name="message"' in head:
                 message = content.removesuffix(b"\r\n")
+        identity = re.search(rb"^Message-ID: <(.*)>\r$", message, re.M | re.I).group(1).decode()
+        self.server.arrivals.list(identity, recipients)
         self.server.arrivals.record_message(message, recipients)
 
     def answer(self, status, body):

@@ -7,6 +7,7 @@ Kills fall at random instants and at named ones (HIKYAKU_CRASH_AT), in turn, and
 a message and not answered. The gateway is started again on the same folder each time; at the end, when its queue is empty:
 - every message that was acknowledged has arrived for each of its recipients, whole (a hash of the body travels along);
 - every copy beyond the first is explained by an attempt whose outcome `hikyaku trace` tells as ambiguous;
+- nothing is sent again of which a service that can be asked (Mailgun) has said that it has it;
 - all copies of a message carry one identity (Message-ID, `gw_id`), by which a next hop may know them as one;
 - no content is left behind, and the database is sound.
 """
@@ -138,6 +139,7 @@ class Trial:
         doubled = {token: counts for token, counts in copies.items() if max(counts.values(), default=0) > 1}
         unexplained = [each for token, counts in doubled.items() for each in self.unexplained(token, counts)]
         self.expect("copies without an ambiguous attempt", not unexplained, unexplained[:10])
+        self.expect("sent again after the service had named it", not self.arrivals.repeated, self.arrivals.repeated[:10])
         several = [token for token in copies if len(self.arrivals.identities.get(token, ())) > 1]
         self.expect("copies under several identities", not several, several[:10])
         self.check_store()
