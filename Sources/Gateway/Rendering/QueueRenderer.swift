@@ -47,13 +47,14 @@ package struct QueueRenderer {
     }
 
     private func state(_ recipient: RecipientRecord) -> String {
-        let failure = recipient.lastFailure.map { " \(printable($0))" } ?? ""
+        let failure = recipient.lastFailure.map(printable)
         switch recipient.state {
         case .waiting:
             let due = recipient.dueAt.map { $0 > self.now ? "in \(humanDuration($0 - self.now))" : "now" } ?? "now"
-            return "waiting, due \(due);\(failure)"
+            return ["waiting, due \(due)", failure].compactMap(\.self).joined(separator: "; ")
         case .delivered: return "delivered by \(recipient.provider ?? "?")"
-        case .active, .held, .bounced, .expired, .deleted: return "\(recipient.state.rawValue)\(failure)"
+        case .active, .held, .bounced, .expired, .deleted:
+            return [recipient.state.rawValue, failure].compactMap(\.self).joined(separator: " ")
         }
     }
 }

@@ -20,6 +20,7 @@ struct TableTests {
             ),
             SampleHistory.recipient(1, "longer.name@example.net", .held),
             SampleHistory.delivered,
+            SampleHistory.recipient(3, "b@example.net", .waiting),
         ]
         var report = SampleHistory.message(recipients: [SampleHistory.recipient(0, "app@example.org", .active)])
         report.id = SampleQueue.id(2)
@@ -31,6 +32,7 @@ struct TableTests {
             \(SampleQueue.id(1))  30 min  1.2 KiB  app@example.org  a@example.net            waiting, due in 10 min; 4.2.1 busy
             \(SampleQueue.id(1))  30 min  1.2 KiB  app@example.org  longer.name@example.net  held
             \(SampleQueue.id(1))  30 min  1.2 KiB  app@example.org  user@example.net         delivered by gmail
+            \(SampleQueue.id(1))  30 min  1.2 KiB  app@example.org  b@example.net            waiting, due now
             \(SampleQueue.id(2))  5.0 s   3.3 MiB  <>               app@example.org          active
             2 messages, 3.3 MiB
             """
