@@ -71,6 +71,23 @@ struct RecoveryTests {
         }
     }
 
+    @Test("keeps since when an interrupted recipient has waited for its provider, however often it is given back")
+    func patienceAfterInterruption() async throws {
+        let store = try self.fixture.open()
+        try await store.enqueue(SampleQueue.new(1, firstAttempts: [SampleQueue.start(1, of: 1)]))
+        let after = try self.fixture.afterCrash().open()
+        for seconds in [0, 60, 120] {
+            let moment = self.now + .seconds(seconds)
+            let leased = try #require(try await after.leaseDue(at: moment, limit: 9).first)
+            let progress = try #require(leased.recipients.first?.progress)
+            #expect(progress.ambiguousAt == "gmail")
+            #expect(progress.deferredSince == self.now)
+            try await after.release(SampleQueue.id(1), recipients: [0], dueAt: moment)
+        }
+        await after.close()
+        await store.close()
+    }
+
     @Test("refuses to begin empty where a queue was: the database is gone")
     func databaseGone() async throws {
         let store = try self.fixture.open()

@@ -179,9 +179,15 @@ package final class MemoryStore: Store {
                         state.putOffCount += 1
                         continue
                     }
+                    var recipient = entry.recipient
+                    if let provider = entry.interruptedAt {
+                        recipient.progress.ambiguousAt = provider
+                        recipient.progress.deferredSince = recipient.progress.deferredSince ?? now
+                    }
                     state.entries[id]?[index].isLeased = true
-                    lease.recipients.append(entry.recipient)
-                    lease.interrupted[entry.recipient.number] = entry.interruptedAt
+                    state.entries[id]?[index].recipient = recipient
+                    lease.recipients.append(recipient)
+                    lease.interrupted[recipient.number] = entry.interruptedAt
                 }
                 if !lease.recipients.isEmpty {
                     leased.append(lease)

@@ -23,7 +23,7 @@ struct Assignment {
     let now: Timestamp
     private(set) var groups: [Group] = []
     private(set) var unassigned: [Recipient] = []
-    /// When the first breaker that stood in the way lets something through; nil when none stood there.
+    /// When the first breaker that stood in the way lets something through, or another way may be asked; nil when none did.
     private(set) var earliest: Timestamp?
     private var permits: [Choice: BreakerBoard.Permit] = [:]
 
@@ -54,7 +54,8 @@ struct Assignment {
                 return
             case .refused(let until):
                 skipped = true
-                self.earliest = min(self.earliest ?? until, until)
+                let moment = min(until, self.endOfPatience(for: recipient) ?? until)
+                self.earliest = min(self.earliest ?? moment, moment)
             }
         }
         self.unassigned.append(recipient)
@@ -70,9 +71,17 @@ struct Assignment {
         else {
             return rest
         }
-        let since = recipient.progress.deferredSince ?? self.now
-        let isPatient = self.now - since < self.chain.fallbackAfter
-        return isPatient ? [first] : [first] + rest.filter { $0 != first }
+        let others = rest.filter { $0 != first }
+        return self.endOfPatience(for: recipient) == nil ? [first] + others : [first]
+    }
+
+    /// Until when nobody else is asked than the provider that may already have the message; nil when others may be, too.
+    private func endOfPatience(for recipient: Recipient) -> Timestamp? {
+        guard recipient.progress.ambiguousAt != nil, let since = recipient.progress.deferredSince else {
+            return nil
+        }
+        let end = since + self.chain.fallbackAfter
+        return end > self.now ? end : nil
     }
 
     /// Whether a report passes this provider by, since one behind it carries its null reverse-path.

@@ -73,16 +73,8 @@ extension QueueManager {
 
     /// Hands a leased message to the lanes; gives those for whom there is no way or no room now.
     private func start(_ leased: LeasedMessage, at now: Timestamp) async -> Unassigned {
-        let recipients = leased.recipients.map { recipient in
-            var recipient = recipient
-            if let provider = leased.interrupted[recipient.number] {
-                recipient.progress.ambiguousAt = provider
-                recipient.progress.deferredSince = recipient.progress.deferredSince ?? now
-            }
-            return recipient
-        }
         let isHeld = self.chain.onAmbiguous == .hold
-        let doubtful = recipients.filter { isHeld && leased.interrupted[$0.number] != nil }
+        let doubtful = leased.recipients.filter { isHeld && leased.interrupted[$0.number] != nil }
         if !doubtful.isEmpty {
             await self.settle(leased.message, doubtful, .interrupted, at: now) { recipient in
                 RecipientUpdate(
@@ -93,7 +85,7 @@ extension QueueManager {
                 )
             }
         }
-        let wanted = recipients.filter { recipient in !doubtful.contains { $0.number == recipient.number } }
+        let wanted = leased.recipients.filter { recipient in !doubtful.contains { $0.number == recipient.number } }
         let (works, rest) = self.state.withLock { state in
             let (works, rest) = self.assignWhatFits(leased.message, wanted, isBegun: false, at: now, &state)
             return (self.leavingContent(of: works, in: state), rest)

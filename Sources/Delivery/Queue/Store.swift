@@ -147,6 +147,8 @@ package struct LeasedMessage: Sendable {
     package var message: QueuedMessage
     package var recipients: [Recipient]
     /// Recipients whose last attempt was begun by a process that died before it could record the outcome, with the provider.
+    ///
+    /// Their progress says so, too, from the first lease on: `ambiguousAt` and `deferredSince`.
     package var interrupted: [Recipient.Number: String]
 
     package init(

@@ -80,7 +80,7 @@ extension Connection {
 
     /// Leases the unfinished and unleased recipients of one message that are due by the moment, or all (nil).
     func lease(_ id: QueueID, dueAt now: Timestamp?) throws -> Lease? {
-        try self.closeInterruptedAttempts(of: id)
+        try self.closeInterruptedAttempts(of: id, at: now)
         var interrupted: [Recipient.Number: String] = [:]
         let recipients = try self.rows(
             """
@@ -107,16 +107,28 @@ extension Connection {
     }
 
     /// Notes for its recipients that an attempt of a dead run is open, and closes it as of unknown outcome.
-    private func closeInterruptedAttempts(of id: QueueID) throws {
+    ///
+    /// Their progress is written here, since they may be given back many times before there is another attempt to write it;
+    /// patience with the provider counts from now (nil: from the beginning of the attempt).
+    private func closeInterruptedAttempts(of id: QueueID, at now: Timestamp?) throws {
         let open = try self.rows(
-            "SELECT id, provider, recipients FROM attempts WHERE message = ? AND open = 1 AND epoch < ? ORDER BY id",
+            """
+            SELECT id, provider, recipients, started_at FROM attempts
+            WHERE message = ? AND open = 1 AND epoch < ? ORDER BY id
+            """,
             [.integer(id.number), .integer(self.epoch)]
-        ) { (id: $0.integer(0), provider: $0.text(1), recipients: numbers($0.text(2))) }
+        ) { (id: $0.integer(0), provider: $0.text(1), recipients: numbers($0.text(2)), startedAt: $0.integer(3)) }
         for attempt in open {
             for number in attempt.recipients {
                 try self.run(
-                    "UPDATE recipients SET interrupted_at = ? WHERE message = ? AND number = ? AND state <= 2",
-                    [.text(attempt.provider), .integer(id.number), SQLValue(number)]
+                    """
+                    UPDATE recipients SET interrupted_at = ?1, ambiguous_at = ?1, deferred_since = coalesce(deferred_since, ?2)
+                    WHERE message = ?3 AND number = ?4 AND state <= 2
+                    """,
+                    [
+                        .text(attempt.provider), .integer(now?.microseconds ?? attempt.startedAt), .integer(id.number),
+                        SQLValue(number),
+                    ]
                 )
             }
             try self.run(

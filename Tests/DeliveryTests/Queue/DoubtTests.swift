@@ -1,0 +1,49 @@
+import Delivery
+import MailModel
+import TestKit
+import Testing
+
+@Suite("A message that may already have been accepted")
+struct DoubtTests {
+    private let fixture = QueueFixture()
+    private var clock: ManualDeliveryClock { self.fixture.clock }
+    private var store: MemoryStore { self.fixture.store }
+
+    /// A provider whose login is refused at the first attempt, which closes it for a quarter of an hour.
+    private let refusing = ScriptedProvider("api") { attempt, _ in
+        attempt == 1 ? .failed(.sample(.permanent, .provider, .auth)) : .accepted
+    }
+
+    /// Puts a message into the store that is due and in doubt at a provider; since when is nil after a crash.
+    private func insert(_ number: Int64, inDoubtAt provider: String, since: Timestamp?) -> QueueID {
+        let message = QueuedMessage.sample(number, arrivedAt: self.clock.wallTime)
+        var recipient = Recipient(number: 0, forwardPath: .sample("a@x.test"))
+        if let since {
+            recipient.progress = .init(attempts: 1, rounds: 1, deferredSince: since, ambiguousAt: provider)
+        }
+        let interruptedAt = since == nil ? provider : nil
+        self.store.insert(message, [recipient], dueAt: message.arrivedAt, interruptedAt: interruptedAt)
+        return message.id
+    }
+
+    @Test("waits for a provider that is left alone until fallback-after, and no longer", arguments: [true, false])
+    func movesOnFromClosedProvider(isAfterCrash: Bool) async throws {
+        let gmail = ScriptedProvider(accepting: "gmail")
+        let manager = self.fixture.manager([self.refusing, gmail])
+        try await self.fixture.running(manager) {
+            _ = self.fixture.submit(1, to: ["first@x.test"], manager)
+            await self.store.wait { $0.count == 2 }
+            let began = self.clock.wallTime
+            let id = self.insert(2, inDoubtAt: "api", since: isAfterCrash ? nil : began)
+            manager.lookAgain()
+            try await eventually("it is given back until fallback-after has passed") {
+                self.fixture.states(id) == [.waiting(dueAt: began + .seconds(120))]
+            }
+            self.clock.advance(by: .seconds(120))
+            manager.lookAgain()
+            await self.store.wait { $0.count == 3 }
+            #expect(self.fixture.states(id) == [.delivered(provider: "gmail")])
+        }
+        #expect(self.refusing.attempts.count == 1)
+    }
+}
