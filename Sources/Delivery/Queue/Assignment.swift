@@ -9,6 +9,8 @@ struct Assignment {
         var position: Int
         var probes: [BreakerKey]
         var skippedOpenBreaker: Bool
+        /// Whether providers before this one have not been asked, since this one may already have the message.
+        var isEarly: Bool
         var recipients: [Recipient]
     }
 
@@ -34,10 +36,12 @@ struct Assignment {
         self.now = now
     }
 
-    /// Places one recipient; `position` is where in the chain the search begins.
-    mutating func place(_ recipient: Recipient, from position: Int, board: inout BreakerBoard) {
+    /// Places one recipient; `round` says where in the chain the search begins.
+    mutating func place(_ recipient: Recipient, in round: Work.Round, board: inout BreakerBoard) {
         var skipped = false
-        for candidate in self.candidates(for: recipient, from: position) {
+        let inOrder = self.remaining(in: round)
+        let candidates = self.candidates(for: recipient, inOrder)
+        for candidate in candidates {
             let provider = self.providers[candidate]
             let destination = provider.grouping == .byDomain ? recipient.mailbox.domain.key : nil
             let choice = Choice(position: candidate, destination: destination)
@@ -45,12 +49,13 @@ struct Assignment {
                 self.permits[choice]
                 ?? board.permit(provider.name, from: self.reversePath.breakerDomain, to: destination, at: self.now)
             self.permits[choice] = permit
+            let isEarly = candidate == candidates.first && candidate != inOrder.first
             switch permit {
             case .allowed:
-                self.add(recipient, choice, probes: [], skipped: skipped)
+                self.add(recipient, choice, probes: [], skipped: skipped, isEarly: isEarly)
                 return
             case .probe(let keys):
-                self.add(recipient, choice, probes: keys, skipped: skipped)
+                self.add(recipient, choice, probes: keys, skipped: skipped, isEarly: isEarly)
                 return
             case .refused(let until):
                 skipped = true
@@ -64,15 +69,20 @@ struct Assignment {
     /// Positions to be tried in order.
     ///
     /// Who may already have the message is asked first, and alone until patience ends.
-    private func candidates(for recipient: Recipient, from position: Int) -> [Int] {
-        let rest = self.providers.indices.dropFirst(position).filter { !self.passesReport(at: $0) }
-        guard position == 0, let name = recipient.progress.ambiguousAt,
+    private func candidates(for recipient: Recipient, _ inOrder: [Int]) -> [Int] {
+        guard let name = recipient.progress.ambiguousAt,
             let first = self.providers.firstIndex(where: { $0.name == name })
         else {
-            return rest
+            return inOrder
         }
-        let others = rest.filter { $0 != first }
+        let others = inOrder.filter { $0 != first }
         return self.endOfPatience(for: recipient) == nil ? [first] + others : [first]
+    }
+
+    /// Positions that a round has not come to yet.
+    private func remaining(in round: Work.Round) -> [Int] {
+        self.providers.indices.dropFirst(round.nextPosition)
+            .filter { $0 != round.askedEarly && !self.passesReport(at: $0) }
     }
 
     /// Until when nobody else is asked than the provider that may already have the message; nil when others may be, too.
@@ -90,9 +100,16 @@ struct Assignment {
             && self.providers[position...].contains(where: \.carriesNullReversePath)
     }
 
-    private mutating func add(_ recipient: Recipient, _ choice: Choice, probes: [BreakerKey], skipped: Bool) {
+    private mutating func add(
+        _ recipient: Recipient,
+        _ choice: Choice,
+        probes: [BreakerKey],
+        skipped: Bool,
+        isEarly: Bool
+    ) {
         let existing = self.groups.firstIndex {
             $0.position == choice.position && $0.destination == choice.destination && $0.skippedOpenBreaker == skipped
+                && $0.isEarly == isEarly
         }
         if let existing {
             self.groups[existing].recipients.append(recipient)
@@ -104,6 +121,7 @@ struct Assignment {
             position: choice.position,
             probes: probes,
             skippedOpenBreaker: skipped,
+            isEarly: isEarly,
             recipients: [recipient]
         )
         self.groups.append(group)

@@ -238,7 +238,7 @@ extension QueueManager {
             now: now
         )
         for recipient in recipients {
-            assignment.place(recipient, from: round.nextPosition, board: &state.board)
+            assignment.place(recipient, in: round, board: &state.board)
         }
         let works = assignment.groups.map { group in
             state.lastAttemptID = max(state.lastAttemptID + 1, QueueID.first(at: now).number)
@@ -249,9 +249,6 @@ extension QueueManager {
                 recipients: group.recipients.map(\.number),
                 startedAt: now
             )
-            var next = round
-            next.nextPosition = group.position + 1
-            next.everyFailureBounces = round.everyFailureBounces && !group.skippedOpenBreaker
             return Work(
                 message: message,
                 recipients: group.recipients,
@@ -259,7 +256,7 @@ extension QueueManager {
                 start: start,
                 isBegun: isBegun,
                 probes: group.probes,
-                round: next,
+                round: round.after(group),
                 lane: .init(provider: group.provider.name, destination: group.destination)
             )
         }

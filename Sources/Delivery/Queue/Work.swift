@@ -19,10 +19,24 @@ struct Work: Sendable {
     struct Round: Sendable {
         /// Where in the chain the search for the next provider goes on.
         var nextPosition = 0
+        /// The provider that was asked before its turn, since it may already have the message; it is not asked again.
+        var askedEarly: Int?
         /// Whether every failure so far means that the message cannot go this way, ever.
         var everyFailureBounces = true
         /// Whether every failure so far has to do with the way and not with the message.
         var isOutage = true
+
+        /// The round as it goes on when a group's attempt has failed.
+        func after(_ group: Assignment.Group) -> Round {
+            var next = self
+            if group.isEarly {
+                next.askedEarly = group.position
+            } else {
+                next.nextPosition = group.position + 1
+            }
+            next.everyFailureBounces = self.everyFailureBounces && !group.skippedOpenBreaker
+            return next
+        }
     }
 
     /// The same work, whose content is in the store by the time it begins.

@@ -46,4 +46,51 @@ struct DoubtTests {
         }
         #expect(self.refusing.attempts.count == 1)
     }
+
+    /// What becomes of a message in doubt at the second of three providers, which cannot carry it.
+    struct Refusal: Sendable, CustomTestStringConvertible {
+        let testDescription: String
+        /// What the first provider says; nil when it takes the message.
+        let failure: Failure?
+        let asked: [Int]
+        let state: RecipientUpdate.State
+    }
+
+    private static let refusals = [
+        Refusal(
+            testDescription: "the first provider takes it",
+            failure: nil,
+            asked: [1, 1, 0],
+            state: .delivered(provider: "direct")
+        ),
+        Refusal(
+            testDescription: "the first provider fails for now, which bounces nothing",
+            failure: .sample(.transient, .destination, .connect),
+            asked: [1, 1, 1],
+            state: .waiting(dueAt: ManualDeliveryClock().wallTime + .seconds(60))
+        ),
+        Refusal(
+            testDescription: "no provider can carry it, and all of them have been asked, each once",
+            failure: .sample(.permanent, .capability, .mail),
+            asked: [1, 1, 1],
+            state: .bounced
+        ),
+    ]
+
+    @Test("goes through the whole chain when the provider that was asked first cannot carry it", arguments: refusals)
+    func asksThoseBefore(_ row: Refusal) async throws {
+        let cannot = Outcome.failed(.sample(.permanent, .capability, .mail))
+        let outcomes = [row.failure.map(Outcome.failed) ?? .accepted, cannot, cannot]
+        let providers = zip(["direct", "api", "gmail"], outcomes).map { name, outcome in
+            ScriptedProvider(name) { _, recipient in recipient.mailbox.localPart == "a" ? outcome : .accepted }
+        }
+        let manager = self.fixture.manager(providers)
+        let id = self.insert(1, inDoubtAt: "api", since: self.clock.wallTime)
+        try await self.fixture.running(manager) {
+            await self.store.wait { results in results.count >= row.asked.reduce(0, +) }
+            #expect(self.fixture.states(id) == [row.state])
+        }
+        #expect(providers.map { $0.attempts.filter { $0 == ["a@x.test"] }.count } == row.asked)
+        #expect(providers[1].attempts.first == ["a@x.test"])
+    }
 }
