@@ -180,8 +180,8 @@ package final class MemoryStore: Store {
                         continue
                     }
                     var recipient = entry.recipient
-                    if let provider = entry.interruptedAt {
-                        recipient.progress.ambiguousAt = provider
+                    recipient.progress.ambiguousAt = entry.interruptedAt ?? recipient.progress.ambiguousAt
+                    if recipient.progress.ambiguousAt != nil {
                         recipient.progress.deferredSince = recipient.progress.deferredSince ?? now
                     }
                     state.entries[id]?[index].isLeased = true

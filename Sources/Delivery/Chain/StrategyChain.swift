@@ -33,6 +33,18 @@ package struct StrategyChain: Sendable, Hashable {
             judgement.opens = failure.scope == .provider ? .providerInDoubt : nil
             return judgement
         }
+        var judgement = self.judgeAnswer(failure, deferredFor)
+        if alreadyAmbiguous, failure.persistence == .transient, deferredFor < self.fallbackAfter,
+            case .nextProvider = judgement.move
+        {
+            // It may have the message: that it is down now is a reason to wait for it, not for a second copy.
+            judgement.move = .sameProviderLater
+        }
+        return judgement
+    }
+
+    /// What follows from a failure that says that the message was not accepted by this attempt.
+    private func judgeAnswer(_ failure: Failure, _ deferredFor: Duration) -> Judgement {
         let permanent = failure.persistence == .permanent
         switch failure.scope {
         case .recipient, .message:
@@ -86,9 +98,10 @@ package struct StrategyChain: Sendable, Hashable {
 
     /// How long a recipient that waits with a provider waits at most, so that the next one is asked as soon as it may be.
     ///
-    /// Nil where there is no next provider, or its turn has come.
-    package func patience(with provider: String, deferredFor: Duration) -> Duration? {
-        guard provider != self.providers.last, deferredFor < self.fallbackAfter else {
+    /// Nil where there is no next provider, or its turn has come. Who is in doubt goes on with all others of the chain.
+    package func patience(with provider: String, deferredFor: Duration, isInDoubt: Bool = false) -> Duration? {
+        let hasNext = isInDoubt ? self.providers.count > 1 : provider != self.providers.last
+        guard hasNext, deferredFor < self.fallbackAfter else {
             return nil
         }
         return self.fallbackAfter - deferredFor

@@ -77,10 +77,13 @@ extension QueueManager {
         let doubtful = leased.recipients.filter { isHeld && leased.interrupted[$0.number] != nil }
         if !doubtful.isEmpty {
             await self.settle(leased.message, doubtful, .interrupted, at: now) { recipient in
-                RecipientUpdate(
+                var progress = recipient.progress
+                // Patience begins when it is released.
+                progress.deferredSince = nil
+                return RecipientUpdate(
                     recipient: recipient.number,
                     state: .held,
-                    progress: recipient.progress,
+                    progress: progress,
                     lastFailure: "4.4.2 the gateway stopped while this was being sent; it may have been accepted"
                 )
             }

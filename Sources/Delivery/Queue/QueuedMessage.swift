@@ -98,7 +98,8 @@ package struct Recipient: Sendable, Hashable {
         package var rounds: Int
         /// The provider that the next attempt begins with; nil: the first one of the chain.
         package var resumeAt: String?
-        /// Since when this provider has answered with "later" for this recipient (greylisting), to know when to leave it.
+        /// Since when this provider has answered with "later" for this recipient (greylisting), or has been the only one to be
+        /// asked since it may have the message, to know when to leave it.
         package var deferredSince: Timestamp?
         /// The provider that may already have accepted the message: it is asked first and alone.
         package var ambiguousAt: String?

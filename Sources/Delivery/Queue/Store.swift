@@ -24,6 +24,8 @@ package protocol Store: Sendable {
     /// that, unless its message has expired. It is asked for each recipient that is due, in their order, and again where a
     /// transaction is repeated.
     ///
+    /// Of a recipient in doubt that has no `deferredSince` yet it is now, and stays so however often it is given back.
+    ///
     /// A lease ends with `finish`, with `release`, or with the process: what another run had leased is simply due.
     func leaseDue(
         at now: Timestamp,
@@ -148,7 +150,7 @@ package struct LeasedMessage: Sendable {
     package var recipients: [Recipient]
     /// Recipients whose last attempt was begun by a process that died before it could record the outcome, with the provider.
     ///
-    /// Their progress says so, too, from the first lease on: `ambiguousAt` and `deferredSince`.
+    /// Their progress says so, too (`ambiguousAt`).
     package var interrupted: [Recipient.Number: String]
 
     package init(

@@ -67,6 +67,10 @@ struct Judge {
         case .waitHere:
             self.wait(recipient, failure, for: failure.retryAfter ?? self.schedule.firstDelay, in: &verdict)
         case .hold:
+            var recipient = recipient
+            recipient.progress.ambiguousAt = provider
+            // Patience begins when it is released.
+            recipient.progress.deferredSince = nil
             verdict.updates.append(self.update(recipient, .held, failure))
             verdict.say("held: it may have been accepted, and on-ambiguous is hold")
         }
@@ -80,7 +84,11 @@ struct Judge {
             recipient.progress.ambiguousAt = provider
             self.wait(recipient, failure, for: self.schedule.ambiguousDelay, in: &verdict)
         } else {
-            let patience = self.chain.patience(with: provider, deferredFor: recipient.deferred(at: self.now))
+            let patience = self.chain.patience(
+                with: provider,
+                deferredFor: recipient.deferred(at: self.now),
+                isInDoubt: recipient.progress.ambiguousAt == provider
+            )
             self.waitForNextRound(recipient, failure, outage: false, atMost: patience, in: &verdict)
         }
     }

@@ -80,7 +80,7 @@ extension Connection {
 
     /// Leases the unfinished and unleased recipients of one message that are due by the moment, or all (nil).
     func lease(_ id: QueueID, dueAt now: Timestamp?) throws -> Lease? {
-        try self.closeInterruptedAttempts(of: id, at: now)
+        try self.closeInterruptedAttempts(of: id)
         var interrupted: [Recipient.Number: String] = [:]
         let recipients = try self.rows(
             """
@@ -90,7 +90,11 @@ extension Connection {
             """,
             [.integer(id.number), .integer(self.epoch), SQLValue(now?.microseconds)]
         ) { row in
-            let recipient = Recipient(row)
+            var recipient = Recipient(row)
+            if recipient.progress.ambiguousAt != nil {
+                // Patience with who may have the message begins with the first lease, and is not begun anew by the next.
+                recipient.progress.deferredSince = recipient.progress.deferredSince ?? now
+            }
             interrupted[recipient.number] = row.optionalText(10)
             return recipient
         }
@@ -99,8 +103,11 @@ extension Connection {
         }
         for recipient in recipients {
             try self.run(
-                "UPDATE recipients SET state = 0, lease = ? WHERE message = ? AND number = ?",
-                [.integer(self.epoch), .integer(id.number), SQLValue(recipient.number)]
+                "UPDATE recipients SET state = 0, lease = ?, deferred_since = ? WHERE message = ? AND number = ?",
+                [
+                    .integer(self.epoch), SQLValue(recipient.progress.deferredSince?.microseconds), .integer(id.number),
+                    SQLValue(recipient.number),
+                ]
             )
         }
         return Lease(id: id, recipients: recipients, interrupted: interrupted)
@@ -108,27 +115,20 @@ extension Connection {
 
     /// Notes for its recipients that an attempt of a dead run is open, and closes it as of unknown outcome.
     ///
-    /// Their progress is written here, since they may be given back many times before there is another attempt to write it;
-    /// patience with the provider counts from now (nil: from the beginning of the attempt).
-    private func closeInterruptedAttempts(of id: QueueID, at now: Timestamp?) throws {
+    /// Their progress is written here, since they may be given back many times before there is another attempt to write it.
+    private func closeInterruptedAttempts(of id: QueueID) throws {
         let open = try self.rows(
-            """
-            SELECT id, provider, recipients, started_at FROM attempts
-            WHERE message = ? AND open = 1 AND epoch < ? ORDER BY id
-            """,
+            "SELECT id, provider, recipients FROM attempts WHERE message = ? AND open = 1 AND epoch < ? ORDER BY id",
             [.integer(id.number), .integer(self.epoch)]
-        ) { (id: $0.integer(0), provider: $0.text(1), recipients: numbers($0.text(2)), startedAt: $0.integer(3)) }
+        ) { (id: $0.integer(0), provider: $0.text(1), recipients: numbers($0.text(2))) }
         for attempt in open {
             for number in attempt.recipients {
                 try self.run(
                     """
-                    UPDATE recipients SET interrupted_at = ?1, ambiguous_at = ?1, deferred_since = coalesce(deferred_since, ?2)
-                    WHERE message = ?3 AND number = ?4 AND state <= 2
+                    UPDATE recipients SET interrupted_at = ?1, ambiguous_at = ?1
+                    WHERE message = ?2 AND number = ?3 AND state <= 2
                     """,
-                    [
-                        .text(attempt.provider), .integer(now?.microseconds ?? attempt.startedAt), .integer(id.number),
-                        SQLValue(number),
-                    ]
+                    [.text(attempt.provider), .integer(id.number), SQLValue(number)]
                 )
             }
             try self.run(

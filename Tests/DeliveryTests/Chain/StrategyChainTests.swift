@@ -136,6 +136,20 @@ struct StrategyChainTests {
         #expect(judgement == Judgement(Self.next, opens: .providerInDoubt, alerts: true))
     }
 
+    @Test("who may have the message and is down now is waited for until fallback-after", arguments: [119, 120])
+    func waitsForWhoMayHaveIt(seconds: Int) {
+        let failure = Failure.sample(.transient, .provider, .connect)
+        let judgement = Self.chain.judge(failure, deferredFor: .seconds(seconds), alreadyAmbiguous: true)
+        #expect(judgement == Judgement(seconds < 120 ? .sameProviderLater : Self.next, opens: .provider))
+    }
+
+    @Test("who may have the message and refuses it for good is not waited for")
+    func leavesWhoRefuses() {
+        let failure = Failure.sample(.permanent, .provider, .auth)
+        let judgement = Self.chain.judge(failure, deferredFor: .zero, alreadyAmbiguous: true)
+        #expect(judgement == Judgement(Self.next, opens: .providerUntilChanged, alerts: true))
+    }
+
     @Test("on-ambiguous hold keeps the message for a person, whatever the scope", arguments: Failure.Scope.allCases)
     func holdsAmbiguous(_ scope: Failure.Scope) {
         let chain = StrategyChain(providers: ["direct"], fallbackAfter: .zero, onAmbiguous: .hold)
@@ -158,5 +172,7 @@ struct StrategyChainTests {
         #expect(chain.patience(with: "direct", deferredFor: .seconds(90)) == .seconds(30))
         #expect(chain.patience(with: "direct", deferredFor: .seconds(120)) == nil)
         #expect(chain.patience(with: "gmail", deferredFor: .zero) == nil)
+        #expect(chain.patience(with: "gmail", deferredFor: .seconds(90), isInDoubt: true) == .seconds(30))
+        #expect(chain.patience(with: "gmail", deferredFor: .seconds(120), isInDoubt: true) == nil)
     }
 }

@@ -47,6 +47,54 @@ struct DoubtTests {
         #expect(self.refusing.attempts.count == 1)
     }
 
+    @Test("stays with its provider while that one is down, until fallback-after", arguments: [true, false])
+    func waitsForWhoIsDown(isFirst: Bool) async throws {
+        let api = ScriptedProvider("api") { attempt, _ in
+            switch attempt {
+            case 1: .failed(.sample(.transient, .provider, .connect))
+            default: .accepted
+            }
+        }
+        let gmail = ScriptedProvider(accepting: "gmail")
+        let manager = self.fixture.manager(isFirst ? [api, gmail] : [gmail, api])
+        let began = self.clock.wallTime
+        let id = self.insert(1, inDoubtAt: "api", since: began)
+        try await self.fixture.running(manager) {
+            await self.store.wait { $0.count == 1 }
+            #expect(self.fixture.states(id) == [.waiting(dueAt: began + .seconds(60))])
+            #expect(self.store.entries(of: id).map(\.recipient.progress.ambiguousAt) == ["api"])
+            self.clock.advance(by: .seconds(60))
+            manager.lookAgain()
+            await self.store.wait { $0.count == 2 }
+            #expect(self.fixture.states(id) == [.delivered(provider: "api")])
+        }
+        #expect(gmail.attempts.isEmpty)
+    }
+
+    @Test("that was held goes to who may have it when it is released, with patience from then on")
+    func asksTheSameAfterHold() async throws {
+        let direct = ScriptedProvider("direct") { attempt, _ in
+            attempt == 1 ? .failed(.sample(.transient, .destination, .connect)) : .accepted
+        }
+        let api = ScriptedProvider("api") { attempt, _ in
+            attempt == 1 ? .failed(.sample(.ambiguous, .destination, .commit)) : .accepted
+        }
+        let manager = self.fixture.manager([direct, api], onAmbiguous: .hold)
+        try await self.fixture.running(manager) {
+            let id = self.fixture.submit(1, to: ["a@x.test"], manager)
+            await self.store.wait { $0.count == 2 }
+            #expect(self.fixture.states(id) == [.held])
+            let entry = try #require(self.store.entries(of: id).first)
+            #expect(entry.recipient.progress.deferredSince == nil)
+            self.clock.advance(by: .seconds(3_600))
+            self.store.insert(entry.message, [entry.recipient], dueAt: self.clock.wallTime)
+            manager.lookAgain()
+            await self.store.wait { $0.count == 3 }
+            #expect(self.fixture.states(id) == [.delivered(provider: "api")])
+        }
+        #expect(direct.attempts.count == 1)
+    }
+
     /// What becomes of a message in doubt at the second of three providers, which cannot carry it.
     struct Refusal: Sendable, CustomTestStringConvertible {
         let testDescription: String
