@@ -71,6 +71,20 @@ struct RecoveryTests {
         }
     }
 
+    @Test("takes for interrupted what had begun, and not what only waited in memory")
+    func planned() async throws {
+        let store = try self.fixture.open()
+        let first = SampleQueue.start(1, of: 1, recipients: [0])
+        try await store.enqueue(SampleQueue.new(1, recipients: 2, firstAttempts: [first], planned: [1]))
+        #expect(try await store.leaseDue(at: self.now, limit: 9).isEmpty, "both are held by this process")
+        let after = try self.fixture.afterCrash().open()
+        let leased = try #require(try await after.leaseDue(at: self.now, limit: 9).first)
+        #expect(leased.recipients.map(\.number) == [0, 1])
+        #expect(leased.interrupted == [0: "gmail"])
+        await after.close()
+        await store.close()
+    }
+
     @Test("keeps since when an interrupted recipient has waited for its provider, however often it is given back")
     func patienceAfterInterruption() async throws {
         let store = try self.fixture.open()

@@ -107,7 +107,7 @@ package final class MemoryStore: Store {
         if let failure = state.failure {
             return .failure(failure)
         }
-        let leased = Set(new.firstAttempts.flatMap(\.recipients))
+        let leased = new.leased
         state.entries[new.message.id] = new.recipients.map {
             let isLeased = leased.contains($0.number)
             return Entry(

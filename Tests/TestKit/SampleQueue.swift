@@ -71,7 +71,8 @@ package enum SampleQueue {
         _ number: Int64,
         recipients: Int = 1,
         domain: String = "example.net",
-        firstAttempts: [AttemptStart] = []
+        firstAttempts: [AttemptStart] = [],
+        planned: [Recipient.Number] = []
     ) -> NewMessage {
         NewMessage(
             message: self.message(number),
@@ -83,6 +84,7 @@ package enum SampleQueue {
                 user: "app"
             ),
             firstAttempts: firstAttempts,
+            planned: planned,
             dueAt: self.moment
         )
     }

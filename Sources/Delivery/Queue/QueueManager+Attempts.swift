@@ -232,8 +232,9 @@ extension QueueManager {
         else {
             return nil
         }
-        let plan = self.plan(new.message, new.recipients)
+        let plan = self.state.withLock { self.plan(new.message, new.recipients, &$0) }
         new.firstAttempts = plan.firstAttempts
+        new.planned = plan.planned
         new.dueAt = plan.dueAt
         return (new, plan)
     }

@@ -44,6 +44,7 @@ package final class QueueManager: Sendable {
         var crowd = Crowd()
         var idle: [CheckedContinuation<ReadyQueue<Work>.Turn?, Never>] = []
         var lastAttemptID: Int64 = 0
+        var promises = Promises()
         /// What the contents of all work in `ready` occupy; shared ones count for each.
         var octetsInMemory = 0
         /// Attempts that have ended and are not on record yet.
@@ -190,18 +191,13 @@ package final class QueueManager: Sendable {
 
 extension QueueManager {
     /// Chooses the first attempts of a message that is about to be committed; empty when there is no room for it now.
+    ///
+    /// Followed by `take` or `drop`.
     package func plan(_ message: QueuedMessage, _ recipients: [Recipient]) -> FreshPlan {
-        let now = self.clock.wallTime
-        return self.state.withLock { state in
-            guard !state.isStopping, self.freeCount(in: state) > 0 else {
-                return FreshPlan(works: [], leavesSome: true, dueAt: now)
-            }
-            let (works, rest) = self.assignWhatFits(message, recipients, isBegun: true, at: now, &state)
-            return FreshPlan(
-                works: self.leavingContent(of: works, in: state),
-                leavesSome: !rest.recipients.isEmpty,
-                dueAt: rest.until ?? now
-            )
+        self.state.withLock { state in
+            var plan = self.plan(message, recipients, &state)
+            self.promise(&plan, &state)
+            return plan
         }
     }
 
@@ -211,10 +207,12 @@ extension QueueManager {
             self.wake.signal()
         }
         self.submit(plan.works)
+        self.endPromises(of: plan)
     }
 
     /// The commit failed: nothing of the plan happens.
     package func drop(_ plan: FreshPlan) {
+        self.endPromises(of: plan)
         let probes = plan.works.flatMap(\.probes)
         guard !probes.isEmpty else {
             return
@@ -266,7 +264,7 @@ extension QueueManager {
 
 /// The first attempts of a message between its planning and its commit.
 package struct FreshPlan: Sendable {
-    let works: [Work]
+    var works: [Work]
     /// Whether there are recipients in none of the attempts, who wait in the store.
     let leavesSome: Bool
     /// When recipients that are in none of the attempts are to be looked at again.
@@ -274,6 +272,11 @@ package struct FreshPlan: Sendable {
 
     /// What the accepting transaction records.
     package var firstAttempts: [AttemptStart] {
-        self.works.map(\.start)
+        self.works.filter(\.isBegun).map(\.start)
+    }
+
+    /// Recipients of attempts that wait for their turn, and are recorded when they begin.
+    package var planned: [Recipient.Number] {
+        self.works.filter { !$0.isBegun }.flatMap(\.start.recipients)
     }
 }

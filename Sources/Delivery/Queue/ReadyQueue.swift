@@ -110,6 +110,14 @@ package struct ReadyQueue<Element: Sendable>: Sendable {
         self.lanes[lane]?.waiting.count ?? 0
     }
 
+    /// Whether one more element of a lane would begin at once, beside others that are to come: in the lane, and in all.
+    package func hasPlace(in lane: Lane, beside coming: Int, ofAll total: Int) -> Bool {
+        let pace = self.pace(of: lane)
+        let (waiting, running) = self.lanes[lane].map { ($0.waiting.count, $0.running) } ?? (0, 0)
+        return waiting == 0 && pace.interval == .zero && running + coming < pace.limit
+            && (pace.isProven || self.doubtfulCount + total < self.doubtfulLimit)
+    }
+
     /// The pace of a lane as it is known now.
     package func pace(of lane: Lane) -> Pace {
         self.lanes[lane]?.pace ?? self.paces[lane] ?? Pace(self.policy, isTrusted: lane.destination == nil)

@@ -107,21 +107,30 @@ package struct NewMessage: Sendable {
     package var submission: SubmissionRecord
     /// Attempts that begin at once, recorded in the accepting transaction; their recipients are leased by this process.
     ///
-    /// Recipients in none of them are due at `dueAt` and not leased.
+    /// Recipients in none of them are due at `dueAt`, and not leased unless they are `planned`.
     package var firstAttempts: [AttemptStart]
+    /// Recipients that wait in memory for attempts that `begin` will record; they are leased by this process, too.
+    package var planned: [Recipient.Number]
     package var dueAt: Timestamp
+
+    /// All whom this process holds from the commit on.
+    package var leased: Set<Recipient.Number> {
+        Set(self.firstAttempts.flatMap(\.recipients)).union(self.planned)
+    }
 
     package init(
         message: QueuedMessage,
         recipients: [Recipient],
         submission: SubmissionRecord,
         firstAttempts: [AttemptStart],
+        planned: [Recipient.Number] = [],
         dueAt: Timestamp
     ) {
         self.message = message
         self.recipients = recipients
         self.submission = submission
         self.firstAttempts = firstAttempts
+        self.planned = planned
         self.dueAt = dueAt
     }
 }

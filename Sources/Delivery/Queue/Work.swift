@@ -7,7 +7,7 @@ struct Work: Sendable {
     let provider: any Provider
     let start: AttemptStart
     /// The store knows of the attempt already, since it was committed together with the message.
-    let isBegun: Bool
+    var isBegun: Bool
     /// The content was left in the store, since there was no room for it in memory; it is read when the attempt begins.
     var lacksContent = false
     /// Breakers for which this attempt is the probe.

@@ -76,6 +76,7 @@ struct SubmissionIntake: SubmissionSink {
                 user: submission.client.user
             ),
             firstAttempts: plan.firstAttempts,
+            planned: plan.planned,
             dueAt: plan.dueAt
         )
         let queue = self.queue

@@ -15,7 +15,7 @@ extension Connection {
             }
             try files.syncDirectory()
         }
-        let leased = Set(new.firstAttempts.flatMap(\.recipients))
+        let leased = new.leased
         for recipient in new.recipients {
             try self.insertRecipient(
                 recipient,

@@ -95,6 +95,38 @@ struct DoubtTests {
         #expect(direct.attempts.count == 1)
     }
 
+    private func plan(_ number: Int64, _ manager: QueueManager) -> FreshPlan {
+        let message = QueuedMessage.sample(number, arrivedAt: self.clock.wallTime)
+        return manager.plan(message, [Recipient(number: 0, forwardPath: .sample("a@x.test"))])
+    }
+
+    @Test("is only one that has begun: where that is held, who waits is recorded when its turn comes")
+    func recordsWhoWaitsLater() async throws {
+        let api = ScriptedProvider(accepting: "api")
+        let manager = self.fixture.manager([api], onAmbiguous: .hold)
+        try await self.fixture.running(manager) {
+            try await eventually("a worker is idle for each of four plans, and none for a fifth") {
+                let plans = (1...5).map { self.plan($0, manager) }
+                defer { plans.forEach(manager.drop) }
+                return plans.map(\.firstAttempts.count) == [1, 1, 1, 1, 0] && plans[4].planned == [0]
+            }
+            let plans = (1...4).map { self.plan($0, manager) }
+            let waits = self.fixture.submit(5, to: ["a@x.test"], manager)
+            await self.store.wait { $0.count == 1 }
+            #expect(self.fixture.states(waits) == [.delivered(provider: "api")])
+            #expect(self.store.begun.map(\.messageID) == [waits])
+            plans.forEach(manager.drop)
+            #expect(self.plan(6, manager).planned.isEmpty, "the places are free again")
+        }
+    }
+
+    @Test("may be any that a crash finds where it is sent again, and costs no commit of its own")
+    func recordsAllAtOnce() {
+        let manager = self.fixture.manager([ScriptedProvider(accepting: "api")])
+        let plans = (1...9).map { self.plan($0, manager) }
+        #expect(plans.allSatisfy { $0.firstAttempts.count == 1 && $0.planned.isEmpty })
+    }
+
     /// What becomes of a message in doubt at the second of three providers, which cannot carry it.
     struct Refusal: Sendable, CustomTestStringConvertible {
         let testDescription: String

@@ -50,6 +50,7 @@ struct QueueFixture {
             recipients: recipients,
             submission: SubmissionRecord(listener: "test"),
             firstAttempts: plan.firstAttempts,
+            planned: plan.planned,
             dueAt: plan.dueAt
         )
         self.store.enqueue(new) { _ in manager.take(plan) }
