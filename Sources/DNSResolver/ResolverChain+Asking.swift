@@ -49,7 +49,7 @@ extension ResolverChain {
             sources: sources,
             events: events,
             sink: sink,
-            machine: LookupMachine(sources: sources.map(self.traits), rule: self.rule(confirmsNegative))
+            machine: LookupMachine(sources: self.traits(of: sources), rule: self.rule(confirmsNegative))
         )
         let limit = self.configuration.lookupTimeout
         course.timers.append(Self.after(self.isOut ? min(limit, Self.littlePatience) : limit, .deadline, to: sink))
@@ -182,14 +182,18 @@ extension ResolverChain {
         return trusted.isEmpty ? all : trusted
     }
 
-    private func traits(_ source: DNSSource) -> LookupMachine.Source {
-        .init(
-            witness: source.witness,
-            validates: self.health.validates(source),
-            isDoubtful: !self.health.isHealthy(source),
-            confirms: self.configuration.mayConfirm(source)
-                && (self.health.validates(source) || self.configuration.isNamedTrusted(source))
-        )
+    private func traits(of sources: [DNSSource]) -> [LookupMachine.Source] {
+        let system = self.configuration.sources.contains(.system) ? self.system.current() : []
+        return sources.map { source in
+            .init(
+                witness: source.witness,
+                party: source.party(besides: system),
+                validates: self.health.validates(source),
+                isDoubtful: !self.health.isHealthy(source),
+                confirms: self.configuration.mayConfirm(source)
+                    && (self.health.validates(source) || self.configuration.isNamedTrusted(source))
+            )
+        }
     }
 
     private func rule(_ confirmsNegative: Bool) -> LookupMachine.NegativeRule {

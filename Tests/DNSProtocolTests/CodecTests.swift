@@ -230,6 +230,19 @@ struct SourceTests {
         #expect(first.isPublic == one.hasPrefix("8."))
     }
 
+    @Test(
+        "the servers of one resolv.conf are one party, unless their operators are known",
+        arguments: [
+            ("10.0.0.53", "system"), ("10.0.0.54", "system"), ("tls://10.0.0.54", "system"), ("127.0.0.54", "system"),
+            ("8.8.4.4", "Google"), ("https://1.1.1.1/dns-query", "Cloudflare"),
+            ("10.0.0.53:5353", "10.0.0.53 port 5353"), ("10.0.0.55", "10.0.0.55"),
+        ]
+    )
+    func parties(_ text: String, _ party: String) throws {
+        let system = ["10.0.0.53", "10.0.0.54", "127.0.0.53", "8.8.8.8"].compactMap { IPAddress($0) }
+        #expect(try DNSSource(text).party(besides: system) == party)
+    }
+
     @Test("takes the servers of resolv.conf and nothing else")
     func readsResolvConf() {
         let text =

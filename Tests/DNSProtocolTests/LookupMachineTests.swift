@@ -10,7 +10,7 @@ struct LookupMachineTests {
     private let failure = Interpretation.failed(.code(.serverFailure))
     private let bogus = Interpretation.failed(.code(.serverFailure, ExtendedError(rawValue: 6)))
 
-    /// Sources by the names of their witnesses; behind them a `+` for one that validates, a `*` for one that may be asked beside others,
+    /// Sources by the names of their witnesses, in capitals for those of resolv.conf; behind them a `+` for one that validates, a `*` for one that may be asked beside others,
     /// and a `-` for one that has just failed.
     private func machine(
         _ sources: [String],
@@ -20,6 +20,7 @@ struct LookupMachineTests {
             sources: sources.map {
                 .init(
                     witness: String($0.prefix(1)),
+                    party: $0.prefix(1).allSatisfy(\.isUppercase) ? "system" : nil,
                     validates: $0.contains("+"),
                     isDoubtful: $0.hasSuffix("-"),
                     confirms: $0.contains("*")
@@ -114,6 +115,33 @@ struct LookupMachineTests {
         var alone = self.machine(["a", "a"])
         _ = alone.start()
         #expect(alone.answered(0, self.negative) == [.finish(.answer(0))])
+    }
+
+    @Test("servers of one resolv.conf are no two witnesses where there are others, and must agree where there are none")
+    func oneParty() {
+        var machine = self.machine(["A", "B", "c", "c"])
+        _ = machine.start()
+        #expect(machine.answered(0, self.negative) == [.ask(1), .ask(2)])
+        #expect(machine.answered(1, self.negative).isEmpty)
+        #expect(machine.answered(2, self.silence) == [.ask(3)], "nobody else agrees yet")
+        #expect(machine.answered(3, self.silence) == [.finish(.unconfirmed)])
+
+        machine = self.machine(["A", "B", "c"])
+        _ = machine.start()
+        _ = machine.answered(0, self.negative)
+        _ = machine.answered(1, self.silence)
+        #expect(machine.answered(2, self.negative) == [.finish(.answer(0))])
+
+        for (second, verdict) in [(self.negative, LookupMachine.Verdict.answer(0)), (self.silence, .unconfirmed)] {
+            machine = self.machine(["A", "B"])
+            _ = machine.start()
+            #expect(machine.answered(0, self.negative) == [.ask(1)])
+            #expect(machine.answered(1, second) == [.finish(verdict)])
+        }
+        machine = self.machine(["A", "B"], .caution)
+        _ = machine.start()
+        _ = machine.answered(0, self.negative)
+        #expect(machine.answered(1, self.negative) == [.finish(.unconfirmed)])
     }
 
     @Test("those that failed are not asked over another transport once two others agree")

@@ -5,7 +5,7 @@ extension LookupMachine {
             return self.settle(first)
         }
         // Those that failed get no second chance over another transport once two agree.
-        let isDecided = self.witnessesOfNothing >= 2 && self.sources.indices.allSatisfy { self.hasBeenAsked($0) }
+        let isDecided = self.deniers(by: \.party) >= 2 && self.sources.indices.allSatisfy { self.hasBeenAsked($0) }
         let actions = isDecided ? [] : self.askOtherWitnesses()
         guard actions.isEmpty, !self.isAnyoneAsked else {
             return actions
@@ -62,15 +62,20 @@ extension LookupMachine {
         self.negatives.first { self.progress[$0].interpretation?.isNoData == true } ?? self.negatives.first
     }
 
-    private var witnessesOfNothing: Int {
-        Set(self.negatives.map { self.sources[$0].witness }).count
+    /// How many different ones say that there is nothing.
+    private func deniers(by kind: KeyPath<Source, String>) -> Int {
+        Set(self.negatives.map { self.sources[$0][keyPath: kind] }).count
+    }
+
+    private func areEnough(by kind: KeyPath<Source, String>) -> Bool {
+        self.deniers(by: kind) >= min(2, Set(self.sources.map { $0[keyPath: kind] }).count)
     }
 
     var isNegativeBelieved: Bool {
         switch self.rule {
-        case .first: self.witnessesOfNothing >= 1
-        case .agreement: self.witnessesOfNothing >= min(2, Set(self.sources.map(\.witness)).count)
-        case .caution: self.witnessesOfNothing >= 2
+        case .first: !self.negatives.isEmpty
+        case .agreement: self.areEnough(by: \.witness) && self.areEnough(by: \.party)
+        case .caution: self.deniers(by: \.party) >= 2
         }
     }
 

@@ -35,6 +35,9 @@ package struct LookupMachine: Sendable {
     package struct Source: Hashable, Sendable {
         /// Whose word it is; sources with the same one count once.
         package var witness: String
+        /// Who stands behind it: witnesses of one party, such as the servers of one resolv.conf, may all have asked the same
+        /// server, so that no two of them are independent.
+        package var party: String
         /// It has validated answers before, so that an answer without the AD bit is one from an unsigned zone.
         package var validates: Bool
         /// It has just failed, so that a failure says nothing new.
@@ -42,8 +45,16 @@ package struct LookupMachine: Sendable {
         /// It may be asked beside one that does not validate, for its word on whether an answer is bogus.
         package var confirms: Bool
 
-        package init(witness: String, validates: Bool = false, isDoubtful: Bool = false, confirms: Bool = false) {
+        /// Makes a source; without a party it stands for itself.
+        package init(
+            witness: String,
+            party: String? = nil,
+            validates: Bool = false,
+            isDoubtful: Bool = false,
+            confirms: Bool = false
+        ) {
             self.witness = witness
+            self.party = party ?? witness
             self.validates = validates
             self.isDoubtful = isDoubtful
             self.confirms = confirms
@@ -57,9 +68,9 @@ package struct LookupMachine: Sendable {
     package enum NegativeRule: Hashable, Sendable {
         /// The first one, which is good enough where nothing is bounced for it.
         case first
-        /// Two witnesses, or the only one.
+        /// Two witnesses, of two parties where there are two, or the only one.
         case agreement
-        /// Two witnesses, even where there is only one: then never.
+        /// Two witnesses of two parties, even where there is only one: then never.
         case caution
     }
 

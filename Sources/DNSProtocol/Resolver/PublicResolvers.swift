@@ -61,4 +61,14 @@ extension DNSSource {
         let voice = PublicResolvers.voice(of: address)
         return port == usual ? voice : "\(voice) port \(port)"
     }
+
+    /// Who stands behind it, where resolv.conf names some servers: those are one party, whatever transport they are asked over,
+    /// since they mostly pass questions on to the same one; but for public resolvers, whose operators are known.
+    package func party(besides system: [IPAddress]) -> String {
+        let own = self.witness
+        let isOfSystem = system.contains { address in
+            PublicResolvers.operatorName(of: address) == nil && DNSSource.server(address, port: 53).witness == own
+        }
+        return isOfSystem ? DNSSource.system.witness : own
+    }
 }
