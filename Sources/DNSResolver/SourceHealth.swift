@@ -32,6 +32,8 @@ final class SourceHealth: Sendable {
         /// It has said nothing since it was looked at last.
         var wasSilent = false
         var plainUntil: ContinuousClock.Instant?
+        /// When it answered only without EDNS, with no answer to EDNS since.
+        var plainAnswerAt: ContinuousClock.Instant?
         var validates = false
         /// When it is asked again whether it validates.
         var examinedUntil: ContinuousClock.Instant?
@@ -139,9 +141,7 @@ final class SourceHealth: Sendable {
         return self.entries.withLock { entries in
             var entry = entries[source] ?? Entry()
             defer { entries[source] = entry }
-            if answer.withoutEDNS {
-                entry.plainUntil = .now + Self.plainMemory
-            }
+            Self.noteEDNS(answer, &entry)
             guard let failure = answer.failure else {
                 entry.validates = entry.validates || answer.isAuthenticated
                 entry.strikes = []
@@ -228,6 +228,19 @@ final class SourceHealth: Sendable {
                 entries[source]?.failure = failure
                 return (source, failure.question)
             }
+        }
+    }
+
+    /// A source is without EDNS when it has answered only so to two questions, one after the other: a datagram may be lost, also
+    /// with others that were sent beside it.
+    private static func noteEDNS(_ answer: SourceAnswer, _ entry: inout Entry) {
+        let now = ContinuousClock.now
+        if !answer.withoutEDNS {
+            entry.plainAnswerAt = answer.message == nil ? entry.plainAnswerAt : nil
+        } else if let before = entry.plainAnswerAt {
+            entry.plainUntil = now - answer.elapsed > before ? now + Self.plainMemory : entry.plainUntil
+        } else {
+            entry.plainAnswerAt = now
         }
     }
 
