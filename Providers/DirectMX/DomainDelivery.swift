@@ -80,9 +80,19 @@ struct DomainDelivery {
         var generator = SystemRandomNumberGenerator()
         let (client, port) = (self.client, self.configuration.port)
         let isOpen = { (host: String) in client.hasIdleConnection(to: host, port: port) }
-        switch ExchangerPlan(domain: name, answer: resolution.lookup, favouring: isOpen, using: &generator) {
-        case .hosts(let hosts):
+        switch ExchangerPlan(
+            domain: name,
+            answer: resolution.lookup,
+            favouring: isOpen,
+            endingAt: self.isOurName,
+            using: &generator
+        ) {
+        case .hosts(var hosts):
             self.noteSecurity(resolution, of: name, await sts)
+            if let own = hosts.last, self.isOurName(own) {
+                self.consider(FailureTable.ourselves(own))
+                hosts.removeLast()
+            }
             await self.deliver(to: hosts, known: nil)
         case .nullMX: self.fail(FailureTable.nullMX(name))
         case .noSuchDomain: self.fail(FailureTable.noSuchDomain(name))
@@ -102,6 +112,10 @@ struct DomainDelivery {
                 usable = self.usable([known], of: host)
             } else {
                 (usable, resolution) = await self.addresses(of: host)
+                if resolution.map(self.leadsToUs) ?? false {
+                    // Those behind are there to hand the mail to us (RFC 5321 §5.1).
+                    break
+                }
             }
             let isLastHost = index == min(hosts.count, Self.hostLimit) - 1
             let reachable = self.reachable(usable, of: host, limit: isLastHost ? self.addressesLeft : 2)
@@ -229,6 +243,17 @@ struct DomainDelivery {
 
     private var usablePolicies: MTASTSPolicies? {
         self.configuration.tls == .none || self.security.wish == .anyhow ? nil : self.configuration.security.policies
+    }
+
+    private func isOurName(_ host: String) -> Bool {
+        host.lowercased() == self.configuration.heloName.lowercased()
+    }
+
+    private func leadsToUs(_ resolution: Resolution<IPAddress>) -> Bool {
+        guard case .records(let addresses, timeToLive: _) = resolution.lookup else {
+            return false
+        }
+        return addresses.contains { self.configuration.addressFilter.verdict(on: $0) == .ourOwn }
     }
 
     private mutating func addresses(of host: String) async -> ([IPAddress], Resolution<IPAddress>?) {

@@ -105,10 +105,11 @@ enum FailureTable {
         }
     }
 
+    /// Another way may know where the mail that arrives here belongs, or see another address.
     static func ourselves(_ host: String) -> Failure {
         Failure(
             .permanent,
-            .destination,
+            .capability,
             .resolve,
             status: .init(5, 4, 6),
             text: "mail loop: \(host) is this gateway",

@@ -121,8 +121,35 @@ struct DirectMXProviderTests {
                 exchangers: .exchangers("mx1.example.com"),
                 hosts: ["mx1.example.com": .hosts("8.8.4.4")],
                 persistence: .permanent,
+                scope: .capability,
                 reason: .mailLoop,
                 status: "5.4.6"
+            ),
+            Zone(
+                testDescription: "MX to our own name, and one behind it",
+                exchangers: .exchangers("Gateway.Example", "mx2.example.com"),
+                hosts: ["mx2.example.com": .hosts("127.0.0.1")],
+                persistence: .permanent,
+                scope: .capability,
+                reason: .mailLoop,
+                status: "5.4.6"
+            ),
+            Zone(
+                testDescription: "MX to our own address among others, and one behind it",
+                exchangers: .exchangers("mx1.example.com", "mx2.example.com"),
+                hosts: ["mx1.example.com": .hosts("127.0.0.1", "8.8.4.4"), "mx2.example.com": .hosts("127.0.0.1")],
+                persistence: .permanent,
+                scope: .capability,
+                reason: .mailLoop,
+                status: "5.4.6"
+            ),
+            Zone(
+                testDescription: "an MX that is down, and our own name behind it",
+                exchangers: .exchangers("mx1.example.com", "gateway.example"),
+                hosts: ["mx1.example.com": .hosts("127.0.0.1")],
+                persistence: .transient,
+                reason: .connectionFailed,
+                status: "4.4.1"
             ),
             Zone(
                 testDescription: "MX that is an address",

@@ -1,6 +1,6 @@
 /// Which hosts take the mail of a domain, as its MX records say (RFC 5321 §5.1).
 package enum ExchangerPlan: Hashable, Sendable {
-    /// In the order in which they are to be tried; never empty.
+    /// In the order in which they are to be tried; never empty. One that is ourselves is the last.
     case hosts([String])
     /// `MX 0 .`: the domain takes no mail (RFC 7505).
     case nullMX
@@ -10,12 +10,14 @@ package enum ExchangerPlan: Hashable, Sendable {
     /// Reads the answer to a domain's MX question.
     ///
     /// Hosts of one preference are shuffled, so that many clients share the load; those that are favoured, such as by an open
-    /// connection, go before the others of their preference. The domain itself is the exchanger only when the answer was that
+    /// connection, go before the others of their preference. Where we are among them, those of our preference and behind are left
+    /// out: they are there to hand the mail to us, and would do so again. The domain itself is the exchanger only when the answer was that
     /// there are no MX records; an error never means that.
     package init(
         domain: String,
         answer: Lookup<MailExchanger>,
         favouring isFavoured: (_ host: String) -> Bool = { _ in false },
+        endingAt isOurs: (_ host: String) -> Bool = { _ in false },
         using generator: inout some RandomNumberGenerator
     ) {
         switch answer {
@@ -32,7 +34,9 @@ package enum ExchangerPlan: Hashable, Sendable {
                 self = .nullMX
                 return
             }
-            self = .hosts(Self.ordered(named, isFavoured, using: &generator))
+            let own = named.filter { isOurs($0.host) }.min { $0.preference < $1.preference }
+            let nearer = own.map { own in named.filter { $0.preference < own.preference } } ?? named
+            self = .hosts(Self.ordered(nearer, isFavoured, using: &generator) + [own?.host].compactMap(\.self))
         }
     }
 
