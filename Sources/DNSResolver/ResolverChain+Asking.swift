@@ -191,7 +191,8 @@ extension ResolverChain {
                 validates: self.health.validates(source),
                 isDoubtful: !self.health.isHealthy(source),
                 confirms: self.configuration.mayConfirm(source)
-                    && (self.health.validates(source) || self.configuration.isNamedTrusted(source))
+                    && (self.health.validates(source) || self.configuration.isNamedTrusted(source)),
+                isEncrypted: source.isEncrypted
             )
         }
     }

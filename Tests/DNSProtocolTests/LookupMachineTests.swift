@@ -11,7 +11,7 @@ struct LookupMachineTests {
     private let bogus = Interpretation.failed(.code(.serverFailure, ExtendedError(rawValue: 6)))
 
     /// Sources by the names of their witnesses, in capitals for those of resolv.conf; behind them a `+` for one that validates, a `*` for one that may be asked beside others,
-    /// and a `-` for one that has just failed.
+    /// a `#` for an encrypted one, and a `-` for one that has just failed.
     private func machine(
         _ sources: [String],
         _ rule: LookupMachine.NegativeRule = .agreement
@@ -23,7 +23,8 @@ struct LookupMachineTests {
                     party: $0.prefix(1).allSatisfy(\.isUppercase) ? "system" : nil,
                     validates: $0.contains("+"),
                     isDoubtful: $0.hasSuffix("-"),
-                    confirms: $0.contains("*")
+                    confirms: $0.contains("*"),
+                    isEncrypted: $0.contains("#")
                 )
             },
             rule: rule
@@ -142,6 +143,32 @@ struct LookupMachineTests {
         _ = machine.start()
         _ = machine.answered(0, self.negative)
         #expect(machine.answered(1, self.negative) == [.finish(.unconfirmed)])
+    }
+
+    @Test("before plain words alone are believed, one encrypted source is asked, whoever speaks through it")
+    func asksEncrypted() {
+        let outcomes: [(Interpretation, LookupMachine.Verdict)] = [
+            (self.records, .answer(2)), (self.negative, .answer(0)), (self.silence, .answer(0)),
+            (self.failure, .answer(0)), (self.bogus, .bogus),
+        ]
+        for (word, verdict) in outcomes {
+            var machine = self.machine(["a", "b", "a#", "b#"])
+            _ = machine.start()
+            #expect(machine.answered(0, self.negative) == [.ask(1)])
+            #expect(machine.answered(1, self.negative) == [.ask(2)])
+            #expect(machine.answered(2, word) == [.finish(verdict)], "\(word)")
+        }
+        var late = self.machine(["a", "b", "a#"])
+        _ = late.start()
+        _ = late.answered(0, self.negative)
+        _ = late.answered(1, self.negative)
+        #expect(late.deadlineReached() == [.finish(.answer(0))])
+        for sources in [["a", "b#", "a#"], ["a", "b", "a#-"]] {
+            var machine = self.machine(sources)
+            _ = machine.start()
+            _ = machine.answered(0, self.negative)
+            #expect(machine.answered(1, self.negative) == [.finish(.answer(0))], "one has spoken, or has just failed")
+        }
     }
 
     @Test("those that failed are not asked over another transport once two others agree")
@@ -395,7 +422,7 @@ struct LookupMachineTests {
     func ends(seed: UInt64) {
         var generator = SplitMix(state: seed)
         let kinds = [self.records, self.negative, self.mild, self.silence, self.failure, self.bogus]
-        let names = ["a", "b", "c*", "a", "d+*"].prefix(Int.random(in: 1...5, using: &generator))
+        let names = ["a", "b", "c*", "a#", "d+*"].prefix(Int.random(in: 1...5, using: &generator))
         var machine = self.machine(Array(names))
         var open = machine.start()
         var hadRecords = false

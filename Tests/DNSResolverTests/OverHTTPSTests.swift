@@ -61,4 +61,24 @@ struct OverHTTPSTests {
             #expect(found.observations.map(\.result) == ["garbage"])
         }
     }
+
+    @Test("a network that answers plain DNS in everybody's name bounces nothing while HTTPS gets through")
+    func divertedPlainDNS() async throws {
+        try await FakeNameServer.run(.code(3)) { first in
+            try await FakeNameServer.run(.code(3)) { second in
+                try await FakeNameServer.run(zone: ResolverFixture.zone) { honest in
+                    let same = try DNSSource("https://127.0.0.1:\(first.port)/dns-query")
+                    let plain = [first, second].map(ResolverFixture.source)
+                    let chain = self.fixture.chain(plain + [same]) { honest.answer(to: $0.body) ?? [] }
+                    let found = await chain.mailExchangers(of: "shop.test")
+                    #expect(found.lookup == .records(ResolverFixture.exchangers, timeToLive: .seconds(60)))
+                    let none = self.fixture.chain(plain + [same]) { _ in throw Unreachable() }
+                    guard case .noSuchName = await none.mailExchangers(of: "shop.test").lookup else {
+                        Issue.record("its failure changes nothing")
+                        return
+                    }
+                }
+            }
+        }
+    }
 }

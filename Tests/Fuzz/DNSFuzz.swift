@@ -66,9 +66,11 @@ private func fuzzMachine(_ octets: [UInt8]) {
         let traits = input.popFirst() ?? 0
         return LookupMachine.Source(
             witness: "\(traits % 4)",
+            party: traits & 8 != 0 ? "system" : nil,
             validates: traits & 16 != 0,
             isDoubtful: traits & 32 != 0,
-            confirms: traits & 64 != 0
+            confirms: traits & 64 != 0,
+            isEncrypted: traits & 128 != 0
         )
     }
     var run = Run(LookupMachine(sources: sources, rule: rule), count)

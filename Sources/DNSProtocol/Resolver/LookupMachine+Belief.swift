@@ -13,7 +13,20 @@ extension LookupMachine {
         guard self.isNegativeBelieved, let mildest = self.mildestNegative else {
             return self.finish(.unconfirmed)
         }
-        return self.settle(mildest)
+        let last = self.askEncrypted()
+        return last.isEmpty ? self.settle(mildest) : last
+    }
+
+    /// Asks one encrypted source whose witness may have spoken in the clear, unless one was asked already; what it cannot answer
+    /// changes nothing.
+    private mutating func askEncrypted() -> [Action] {
+        let encrypted = self.sources.indices.filter { self.sources[$0].isEncrypted }
+        guard encrypted.allSatisfy({ self.progress[$0].isWaiting }),
+            let index = encrypted.first(where: { !self.sources[$0].isDoubtful })
+        else {
+            return []
+        }
+        return self.ask(index)
     }
 
     private func hasBeenAsked(_ index: Int) -> Bool {

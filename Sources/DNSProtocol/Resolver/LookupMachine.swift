@@ -3,7 +3,8 @@
 /// A source that has not answered within the head start is joined by the next one; one that failed is replaced at
 /// once. The first answer with records wins, however many deny it: a mail that can be delivered is never bounced.
 /// "There is no such thing" is believed when two witnesses that are independent of each other agree and nobody who can
-/// answer contradicts, or when there is one witness only. An answer that nobody validated does not stand while a
+/// answer contradicts, or when there is one witness only; where all of it came in the clear, an encrypted source is asked
+/// first, since a network that diverts plain DNS answers in everybody's name. An answer that nobody validated does not stand while a
 /// validator calls it bogus.
 package struct LookupMachine: Sendable {
     package enum Action: Hashable, Sendable {
@@ -44,6 +45,8 @@ package struct LookupMachine: Sendable {
         package var isDoubtful: Bool
         /// It may be asked beside one that does not validate, for its word on whether an answer is bogus.
         package var confirms: Bool
+        /// Nobody on the way can put words into its mouth.
+        package var isEncrypted: Bool
 
         /// Makes a source; without a party it stands for itself.
         package init(
@@ -51,13 +54,15 @@ package struct LookupMachine: Sendable {
             party: String? = nil,
             validates: Bool = false,
             isDoubtful: Bool = false,
-            confirms: Bool = false
+            confirms: Bool = false,
+            isEncrypted: Bool = false
         ) {
             self.witness = witness
             self.party = party ?? witness
             self.validates = validates
             self.isDoubtful = isDoubtful
             self.confirms = confirms
+            self.isEncrypted = isEncrypted
         }
 
         /// Its failures may mean that validation failed; what has just failed says nothing new.
@@ -179,7 +184,7 @@ extension LookupMachine {
         return actions + (self.progress.contains(where: \.isWaiting) ? [.armHeadStart(index)] : [])
     }
 
-    private mutating func ask(_ index: Int) -> [Action] {
+    mutating func ask(_ index: Int) -> [Action] {
         self.progress[index] = .asked
         self.lastAsked = index
         return [.ask(index)]

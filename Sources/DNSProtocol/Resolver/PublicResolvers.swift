@@ -46,6 +46,13 @@ extension DNSSource {
         }
     }
 
+    package var isEncrypted: Bool {
+        switch self {
+        case .system, .server: false
+        case .tls, .https: true
+        }
+    }
+
     /// Whose word it is: what one operator says over UDP, TLS and HTTPS is said once.
     ///
     /// A server at a port of its own is another server, whoever else has the address.
