@@ -30,7 +30,7 @@ package struct SourceState: Sendable {
     package var contradictions: Int
     /// Whether its word that it validated an answer counts.
     package var isTrusted: Bool
-    /// Whether it has ever said that it validated one.
+    /// Whether it has said that it validated one, and was not found since to do so no more.
     package var validates: Bool
     package var usesEDNS: Bool
 }

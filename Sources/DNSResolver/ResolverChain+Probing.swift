@@ -38,7 +38,7 @@ extension ResolverChain {
     }
 
     /// Asks the failing sources that are due at a time what they failed on, suspect ones what nobody can fail on, and those
-    /// that may be asked beside others whether they validate: the root is signed, and tells nobody who gets mail from here.
+    /// that may be asked beside others, or have validated something, whether they validate: the root is signed, and tells nobody who gets mail from here.
     package func probe(at now: ContinuousClock.Instant) async {
         let sources = self.expandedSources()
         let current = Set(sources)
@@ -46,7 +46,7 @@ extension ResolverChain {
             for (source, question) in self.health.dueProbes(at: now) where current.contains(source) {
                 group.addTask { await self.probe(source, by: question) }
             }
-            for source in self.health.unexamined(sources.filter(self.configuration.mayConfirm), at: now) {
+            for source in self.health.unexamined(sources.filter(self.isToBeExamined), at: now) {
                 group.addTask {
                     let answer = await self.client.ask(Self.root, of: source, self.manner(source))
                     self.health.examined(source, answer, at: now)
@@ -60,6 +60,10 @@ extension ResolverChain {
                 }
             }
         }
+    }
+
+    private func isToBeExamined(_ source: DNSSource) -> Bool {
+        self.configuration.mayConfirm(source) || self.health.validates(source)
     }
 
     /// Asks a failing source what it failed on, and then, since that may be the name's fault, what another has just answered.

@@ -77,7 +77,7 @@ final class SourceHealth: Sendable {
     private static let lieMemory = Duration.seconds(600)
     /// How soon the log may tell of the same source again.
     private static let announcementInterval = Duration.seconds(60)
-    /// How soon a source is asked again whether it validates, after it said no or said nothing.
+    /// How soon a source is asked again whether it validates, after it said so or not, or said nothing.
     private static let examinationInterval = Duration.seconds(3_600)
     private static let shortExaminationInterval = Duration.seconds(60)
     /// So many names in a row that it could not resolve make a source suspect.
@@ -94,7 +94,9 @@ final class SourceHealth: Sendable {
         return (0...3).flatMap { rank in sources.filter { ranks[$0, default: 0] == rank } }
     }
 
-    /// Forgets all failures and lies, so that every source is as good as any other again, but not who validates.
+    /// Forgets all failures and lies, so that every source is as good as any other again.
+    ///
+    /// Who validates does so until it is examined again, which is due now: nobody may switch DANE off meanwhile.
     func forget() {
         self.entries.withLock { $0 = $0.filter(\.value.validates).mapValues { _ in Entry(validates: true) } }
     }
@@ -107,7 +109,7 @@ final class SourceHealth: Sendable {
         self.entries.withLock { $0[source]?.isFailing(.now) != true }
     }
 
-    /// Whether it has ever said that it validated an answer.
+    /// Whether it has said that it validated an answer, and not answered without a word on it when it was examined since.
     func validates(_ source: DNSSource) -> Bool {
         self.entries.withLock { $0[source]?.validates ?? false }
     }
@@ -185,7 +187,7 @@ final class SourceHealth: Sendable {
         self.entries.withLock { entries in
             let due = sources.filter { source in
                 let entry = entries[source, default: Entry()]
-                return !entry.validates && !entry.isFailing(now) && entry.examinedUntil.map { $0 <= now } ?? true
+                return !entry.isFailing(now) && entry.examinedUntil.map { $0 <= now } ?? true
             }
             due.forEach { entries[$0, default: Entry()].examinedUntil = now + Self.shortExaminationInterval }
             return due

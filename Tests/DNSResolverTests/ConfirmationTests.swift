@@ -55,6 +55,30 @@ struct ConfirmationTests {
         }
     }
 
+    @Test("it is examined again each hour, and after a flush; silence takes nothing from it", arguments: [false, true])
+    func examinedAgain(_ isFlushed: Bool) async throws {
+        try await self.run { careless, validator in
+            for confirmers in [Confirmers.allBut([]), .none] {
+                validator.authenticate()
+                let chain = self.fixture(confirmers).chain([self.source(validator)])
+                _ = await chain.text(of: "shop.test")
+                await chain.probe(at: .now)
+                #expect(chain.sourceReports().map(\.validates) == [true])
+                let start = ContinuousClock.now + (isFlushed ? .zero : .seconds(3_601))
+                if isFlushed {
+                    chain.flush()
+                }
+                validator.behave(.code(2))
+                await chain.probe(at: start)
+                #expect(chain.sourceReports().map(\.validates) == [true], "it said nothing")
+                validator.behave(.honest)
+                validator.authenticate(false)
+                await chain.probe(at: start + .seconds(61))
+                #expect(chain.sourceReports().map(\.validates) == [false], "what is behind it is another server now")
+            }
+        }
+    }
+
     @Test("its answer counts where the operator trusts it")
     func secure() async throws {
         try await self.run { careless, validator in
