@@ -26,7 +26,7 @@ enum FailureTable {
             .provider,
             .resolve,
             status: .init(4, 4, 4),
-            text: "\(host) has no address",
+            text: "\(host) has no address in the DNS (/etc/hosts is not read; pin its names in dns.hosts)",
             reason: .noAddress
         )
     }

@@ -110,6 +110,15 @@ struct SmarthostProviderTests {
         #expect(report.evidence.resolution.count == 1)
     }
 
+    @Test("a smarthost without address in the DNS closes the way, and the operator reads where names are pinned")
+    func hostWithoutAddress() async {
+        let resolver = ScriptedResolver(addresses: ["smtp.example.test": .noSuchName(timeToLive: .zero)])
+        let failure = await self.attempt(resolver, self.configuration(port: 587)).outcomes[0]?.failure
+        #expect(failure?.persistence == .transient && failure?.scope == .provider)
+        #expect(failure?.text.hasPrefix("smtp.example.test has no address") == true)
+        #expect(failure?.text.contains("dns.hosts") == true)
+    }
+
     @Test("when the attempt cannot be noted, the content is not sent")
     func storeRefuses() async throws {
         struct StoreIsFull: Error {}
