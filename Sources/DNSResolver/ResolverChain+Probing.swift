@@ -38,7 +38,8 @@ extension ResolverChain {
     }
 
     /// Asks the failing sources that are due at a time what they failed on, suspect ones what nobody can fail on, and those
-    /// that may be asked beside others, or have validated something, whether they validate: the root is signed, and tells nobody who gets mail from here.
+    /// that may be asked beside others, or have validated something, whether they validate: the root is signed, and tells
+    /// nobody who gets mail from here.
     package func probe(at now: ContinuousClock.Instant) async {
         let sources = self.expandedSources()
         let current = Set(sources)

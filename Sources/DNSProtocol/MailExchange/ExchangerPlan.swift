@@ -10,9 +10,9 @@ package enum ExchangerPlan: Hashable, Sendable {
     /// Reads the answer to a domain's MX question.
     ///
     /// Hosts of one preference are shuffled, so that many clients share the load; those that are favoured, such as by an open
-    /// connection, go before the others of their preference. Where we are among them, those of our preference and behind are left
-    /// out: they are there to hand the mail to us, and would do so again. The domain itself is the exchanger only when the answer was that
-    /// there are no MX records; an error never means that.
+    /// connection, go before the others of their preference. Where we are among them, those of our preference and behind
+    /// are left out: they are there to hand the mail to us, and would do so again. The domain itself is the exchanger only
+    /// when the answer was that there are no MX records; an error never means that.
     package init(
         domain: String,
         answer: Lookup<MailExchanger>,

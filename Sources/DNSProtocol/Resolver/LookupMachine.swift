@@ -4,8 +4,8 @@
 /// once. The first answer with records wins, however many deny it: a mail that can be delivered is never bounced.
 /// "There is no such thing" is believed when two witnesses that are independent of each other agree and nobody who can
 /// answer contradicts, or when there is one witness only; where all of it came in the clear, an encrypted source is asked
-/// first, since a network that diverts plain DNS answers in everybody's name. An answer that nobody validated does not stand while a
-/// validator calls it bogus.
+/// first, since a network that diverts plain DNS answers in everybody's name. An answer that nobody validated does not
+/// stand while a validator calls it bogus.
 package struct LookupMachine: Sendable {
     package enum Action: Hashable, Sendable {
         /// Ask the source at this index, and tell of its answer with `answered`.
