@@ -112,7 +112,7 @@ struct DomainDelivery {
                 usable = self.usable([known], of: host)
             } else {
                 (usable, resolution) = await self.addresses(of: host)
-                if resolution.map(self.leadsToUs) ?? false {
+                if usable.isEmpty, resolution.map(self.leadsToUs) ?? false {
                     // Those behind are there to hand the mail to us (RFC 5321 §5.1).
                     break
                 }

@@ -135,9 +135,17 @@ struct DirectMXProviderTests {
                 status: "5.4.6"
             ),
             Zone(
-                testDescription: "MX to our own address among others, and one behind it",
+                testDescription: "MX to our own address among others, which are tried",
+                exchangers: .exchangers("mx1.example.com"),
+                hosts: ["mx1.example.com": .hosts("127.0.0.1", "8.8.4.4")],
+                persistence: .transient,
+                reason: .connectionFailed,
+                status: "4.4.1"
+            ),
+            Zone(
+                testDescription: "MX to our own address alone, and one behind it",
                 exchangers: .exchangers("mx1.example.com", "mx2.example.com"),
-                hosts: ["mx1.example.com": .hosts("127.0.0.1", "8.8.4.4"), "mx2.example.com": .hosts("127.0.0.1")],
+                hosts: ["mx1.example.com": .hosts("8.8.4.4"), "mx2.example.com": .hosts("127.0.0.1")],
                 persistence: .permanent,
                 scope: .capability,
                 reason: .mailLoop,
