@@ -77,7 +77,8 @@ struct DomainDelivery {
         async let sts = policies?.verdict(on: name)
         let resolution = await self.resolver.mailExchangers(of: name)
         self.evidence.note(resolution, since: began)
-        var generator = SystemRandomNumberGenerator()
+        // Boxed, so that it has an address: ThreadSanitizer looks there, and an empty value need not have one.
+        var generator: any RandomNumberGenerator = SystemRandomNumberGenerator()
         let (client, port) = (self.client, self.configuration.port)
         let isOpen = { (host: String) in client.hasIdleConnection(to: host, port: port) }
         switch ExchangerPlan(
