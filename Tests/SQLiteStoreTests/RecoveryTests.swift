@@ -102,6 +102,26 @@ struct RecoveryTests {
         await store.close()
     }
 
+    @Test("what a crash left leased is held on an operator's word, and waited for anew when it is released")
+    func holdsWhatWasLeased() async throws {
+        let store = try self.fixture.open()
+        try await store.enqueue(SampleQueue.new(1, firstAttempts: [SampleQueue.start(1, of: 1)]))
+        let after = try self.fixture.afterCrash().open()
+        #expect(try await after.hold(.all) == 1)
+        #expect(try await after.leaseDue(at: self.now, limit: 9).isEmpty)
+        for seconds in [3_600, 7_200] {
+            #expect(try await after.releaseHeld(.all) == 1)
+            let moment = self.now + .seconds(seconds)
+            let leased = try #require(try await after.leaseDue(at: moment, limit: 9).first)
+            #expect(leased.interrupted == [0: "gmail"])
+            #expect(leased.recipients.map(\.progress.deferredSince) == [moment])
+            try await after.release(SampleQueue.id(1), recipients: [0], dueAt: moment)
+            #expect(try await after.hold(.all) == 1)
+        }
+        await after.close()
+        await store.close()
+    }
+
     @Test("refuses to begin empty where a queue was: the database is gone")
     func databaseGone() async throws {
         let store = try self.fixture.open()

@@ -70,8 +70,9 @@ struct Assignment {
     ///
     /// Who may already have the message is asked first, and alone until patience ends.
     private func candidates(for recipient: Recipient, _ inOrder: [Int]) -> [Int] {
+        // Where this round has asked it already, the others are left.
         guard let name = recipient.progress.ambiguousAt,
-            let first = self.providers.firstIndex(where: { $0.name == name })
+            let first = inOrder.first(where: { self.providers[$0].name == name })
         else {
             return inOrder
         }

@@ -145,6 +145,8 @@ extension QueueManager {
         let isRecorded = await self.record(conclusion.result)
         self.state.withLock { $0.unrecorded -= 1 }
         guard isRecorded else {
+            let probes = conclusion.next.flatMap(\.probes)
+            self.state.withLock { $0.board.endProbe(probes) }
             return
         }
         let work = conclusion.work

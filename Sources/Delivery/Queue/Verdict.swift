@@ -60,7 +60,10 @@ struct Judge {
         case .nextProvider(let bounces):
             var recipient = recipient
             recipient.progress.attempts += 1
-            recipient.progress.ambiguousAt = nil
+            if recipient.progress.ambiguousAt == provider, failure.persistence == .permanent {
+                // It will not take the message, whatever it did before; else it is asked first again in the next round.
+                recipient.progress.ambiguousAt = nil
+            }
             verdict.movers.append((recipient, failure, bounces))
         case .sameProviderLater:
             self.postpone(recipient, failure, by: provider, in: &verdict)
@@ -81,6 +84,10 @@ struct Judge {
         recipient.progress.rounds += 1
         recipient.progress.deferredSince = recipient.progress.deferredSince ?? self.now
         if failure.persistence == .ambiguous {
+            if recipient.progress.ambiguousAt != provider {
+                // Patience with a new doubt is not shortened by how long others said "later".
+                recipient.progress.deferredSince = self.now
+            }
             recipient.progress.ambiguousAt = provider
             self.wait(recipient, failure, for: self.schedule.ambiguousDelay, in: &verdict)
         } else {

@@ -125,7 +125,8 @@ extension Connection {
             for number in attempt.recipients {
                 try self.run(
                     """
-                    UPDATE recipients SET interrupted_at = ?1, ambiguous_at = ?1
+                    UPDATE recipients SET interrupted_at = ?1, ambiguous_at = ?1,
+                        deferred_since = CASE WHEN ambiguous_at = ?1 THEN deferred_since END
                     WHERE message = ?2 AND number = ?3 AND state <= 2
                     """,
                     [.text(attempt.provider), .integer(id.number), SQLValue(number)]

@@ -8,14 +8,18 @@ extension MessageStore {
 
     /// Keeps what waits from being tried until it is released or deleted; returns how many recipients.
     ///
-    /// What is being delivered at this moment is not touched.
+    /// What is being delivered at this moment is not touched; what a dead run had leased is.
     package func hold(_ selection: QueueSelection) async throws(StoreFailure) -> Int {
-        try await self.update("state = 2, due_at = NULL", where: "state <= 1 AND lease = 0", selection)
+        let isNotOurs = "state <= 1 AND lease <> \(self.epoch)"
+        return try await self.update("state = 2, lease = 0, due_at = NULL", where: isNotOurs, selection)
     }
 
     /// Makes what is held due at once; returns how many recipients.
+    ///
+    /// Patience with who may have a message begins anew: it was not at work meanwhile.
     package func releaseHeld(_ selection: QueueSelection) async throws(StoreFailure) -> Int {
-        try await self.update("state = 1, lease = 0, due_at = 0", where: "state = 2", selection)
+        let patience = "deferred_since = CASE WHEN ambiguous_at IS NULL THEN deferred_since END"
+        return try await self.update("state = 1, lease = 0, due_at = 0, \(patience)", where: "state = 2", selection)
     }
 
     /// Gives up what is not delivered yet, without a report to its sender; returns how many recipients.

@@ -71,6 +71,38 @@ struct DoubtTests {
         #expect(gmail.attempts.isEmpty)
     }
 
+    @Test(
+        "is known to be in doubt also when patience is over, its provider down and another one fails",
+        arguments: 1...2
+    )
+    func keepsDoubt(providers: Int) async throws {
+        let down = { (name: String) in
+            ScriptedProvider(name) { _, _ in .failed(.sample(.transient, .provider, .connect)) }
+        }
+        let (gmail, api) = (down("gmail"), down("api"))
+        let manager = self.fixture.manager([gmail, api].suffix(providers))
+        let id = self.insert(1, inDoubtAt: "api", since: self.clock.wallTime + .seconds(-120))
+        try await self.fixture.running(manager) {
+            await self.store.wait { $0.count == providers }
+            #expect(api.attempts.count == 1 && gmail.attempts.count == providers - 1)
+            #expect(self.store.entries(of: id).map(\.recipient.progress.ambiguousAt) == ["api"])
+        }
+    }
+
+    @Test("is waited for from the doubt on, however long another provider has said later")
+    func beginsPatienceAnew() async throws {
+        let api = ScriptedProvider("api") { _, _ in .failed(.sample(.ambiguous, .destination, .commit)) }
+        let manager = self.fixture.manager([api])
+        let message = QueuedMessage.sample(1, arrivedAt: self.clock.wallTime)
+        var recipient = Recipient(number: 0, forwardPath: .sample("a@x.test"))
+        recipient.progress.deferredSince = message.arrivedAt + .seconds(-3_600)
+        self.store.insert(message, [recipient], dueAt: message.arrivedAt)
+        try await self.fixture.running(manager) {
+            await self.store.wait { $0.count == 1 }
+            #expect(self.store.entries(of: message.id).map(\.recipient.progress.deferredSince) == [message.arrivedAt])
+        }
+    }
+
     @Test("that was held goes to who may have it when it is released, with patience from then on")
     func asksTheSameAfterHold() async throws {
         let direct = ScriptedProvider("direct") { attempt, _ in
