@@ -254,7 +254,11 @@ struct DomainDelivery {
         guard case .records(let addresses, timeToLive: _) = resolution.lookup else {
             return false
         }
-        return addresses.contains { self.configuration.addressFilter.verdict(on: $0) == .ourOwn }
+        // Loopback, or a private address that we have by chance, is a stranger's mistake and not our place among the hosts.
+        return addresses.contains { address in
+            self.configuration.addressFilter.verdict(on: address) == .ourOwn
+                && AddressFilter().verdict(on: address) == .usable
+        }
     }
 
     private mutating func addresses(of host: String) async -> ([IPAddress], Resolution<IPAddress>?) {

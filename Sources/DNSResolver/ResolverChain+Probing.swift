@@ -67,11 +67,16 @@ extension ResolverChain {
         self.configuration.mayConfirm(source) || self.health.validates(source)
     }
 
-    /// Asks a failing source what it failed on, and then, since that may be the name's fault, what another has just answered.
+    /// Asks a failing source what it failed on, and then, since that may be the name's fault, what another has answered last,
+    /// or the root; who cannot answer that either goes on failing.
     private func probe(_ source: DNSSource, by question: Question) async {
-        let failure = await self.ask(question, of: source).failure
-        if failure?.mayBeOfTheName == true, let other = self.health.answeredQuestion(otherThan: question) {
-            _ = await self.ask(other, of: source)
+        guard let failure = await self.ask(question, of: source).failure, failure.mayBeOfTheName else {
+            return
+        }
+        let other = self.health.answeredQuestion(otherThan: question) ?? Self.root
+        let second = other == question ? failure : await self.ask(other, of: source).failure
+        if let second {
+            self.note(self.health.judge(second, to: question, of: source), of: source)
         }
     }
 

@@ -23,6 +23,7 @@ struct RecoveryTests {
                 #expect(first.questions.count == asked, "not yet due")
                 await chain.probe(at: .now + .seconds(3))
                 #expect(first.questions.count > asked)
+                #expect(first.questions.last == "udp 2 ", "the root, lest the name be at fault")
                 #expect(chain.sources().map(\.isHealthy) == [true, false], "it still fails")
 
                 first.behave(.honest)

@@ -20,7 +20,7 @@ struct DirectMXProviderTests {
         configuration.port = port
         configuration.addressFilter = AddressFilter(
             allowed: allowed.compactMap { CIDRBlock($0) },
-            own: [.v4(0x0808_0404)]
+            own: [.v4(0x0808_0404), .v4(0x0A00_0009)]
         )
         let logger = Logger(label: "test")
         return DirectMXProvider(
@@ -150,6 +150,14 @@ struct DirectMXProviderTests {
                 scope: .capability,
                 reason: .mailLoop,
                 status: "5.4.6"
+            ),
+            Zone(
+                testDescription: "MX to a private address that we have by chance, and a real one behind it",
+                exchangers: .exchangers("mx1.example.com", "mx2.example.com"),
+                hosts: ["mx1.example.com": .hosts("10.0.0.9"), "mx2.example.com": .hosts("127.0.0.1")],
+                persistence: .transient,
+                reason: .connectionFailed,
+                status: "4.4.1"
             ),
             Zone(
                 testDescription: "an MX that is down, and our own name behind it",

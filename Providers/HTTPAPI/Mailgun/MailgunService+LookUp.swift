@@ -16,7 +16,8 @@ extension MailgunService {
 
     /// The events of the message that say "accepted", of which there is one for each recipient.
     ///
-    /// A key that may only send is refused here. Events come some seconds late, and the message is not due again so soon.
+    /// A key that may only send is refused here. Events come some seconds late: what is due sooner, as right after
+    /// a crash, or was for more recipients than one page holds, may be sent again.
     package func lookUp(_ mail: OutgoingMail) -> HTTPRequest? {
         guard let domain = try? self.domain(mail), let id = queryValue(mail.bareMessageID) else {
             return nil

@@ -87,7 +87,10 @@ extension ProviderLoader {
         }
         guard let parts = Self.hostAndPort(text) else {
             let expected = "expected a host and a port such as [smtp.example.com]:587 or [2001:db8::1]:25"
-            self.tree.report(environment: "RELAYHOST", "\(expected), found \"\(text.prefix(80))\"")
+            self.tree.report(
+                environment: "RELAYHOST",
+                text.contains("@") ? expected : "\(expected), found \"\(text.prefix(80))\""
+            )
             return nil
         }
         return parts

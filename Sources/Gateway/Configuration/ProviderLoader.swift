@@ -34,8 +34,10 @@ struct ProviderLoader {
             _ = section.child(name)
         }
         if let relayhost = self.tree.foreign("RELAYHOST"), !names.contains("relayhost") {
+            // Before an @ may stand a password.
+            let shown = relayhost.contains("@") ? "" : " (\(relayhost.prefix(80)))"
             let advice = "name relayhost in the chain, where it is to be asked"
-            self.tree.warn("RELAYHOST (\(relayhost.prefix(80))) is not used: \(advice)")
+            self.tree.warn("RELAYHOST\(shown) is not used: \(advice)")
         }
         section.finish()
         if providers.isEmpty, self.tree.problems.isEmpty {
