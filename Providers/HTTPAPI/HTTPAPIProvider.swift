@@ -67,6 +67,7 @@ package struct HTTPAPIProvider: Provider {
         beforeCommit: @escaping @Sendable () async throws -> Void
     ) async -> AttemptReport {
         var evidence = AttemptEvidence(remoteHost: self.service.endpoint.host)
+        var known: [Recipient.Number: Outcome] = [:]
         do throws(Failure) {
             guard !message.parameters.requireTLS else {
                 throw TransportFailures.requireTLSNotSupported(self.service.endpoint.host)
@@ -78,7 +79,7 @@ package struct HTTPAPIProvider: Provider {
             let mail = try await reader.read(message)
             var composition = try self.service.compose(mail, to: recipients)
             let addresses = composition.calls.isEmpty ? [] : try await self.resolve(&evidence)
-            let known = await self.lookUp(mail, for: recipients, at: addresses, until: deadline)
+            known = await self.lookUp(mail, for: recipients, at: addresses, until: deadline)
             let rest = recipients.filter { known[$0.number] == nil }
             if !known.isEmpty {
                 composition = rest.isEmpty ? Composition(calls: []) : try self.service.compose(mail, to: rest)
@@ -100,7 +101,9 @@ package struct HTTPAPIProvider: Provider {
             return report
         } catch {
             self.log(error, message.id)
-            return AttemptReport(failure: error, for: recipients, evidence: evidence)
+            var report = AttemptReport(failure: error, for: recipients, evidence: evidence)
+            report.outcomes.merge(known) { $1 }
+            return report
         }
     }
 

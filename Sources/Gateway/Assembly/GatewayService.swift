@@ -189,7 +189,7 @@ package final class GatewayService: Sendable {
         self.queue.lookAgain()
         self.logger.notice(
             """
-            SIGHUP: DNS is asked afresh, certificates were read again; the configuration is read at start only, restart to \
+            SIGHUP: DNS is asked afresh, certificates are looked at again; the configuration is read at start only, restart to \
             change it
             """
         )

@@ -47,6 +47,20 @@ import Testing
         #expect(named == ["1@web", "1@web"])
     }
 
+    @Test("keeps what it learned when there is no time left for the others")
+    func knowsSomeTooLate() async throws {
+        let attempt = ScriptedAttempt(
+            service: try #require(MailgunService(.init(key: ScriptedAttempt.key, domain: "mg.test"))),
+            answers: [self.events("taro@example.jp")],
+            recipients: Self.recipients,
+            ambiguousAt: "api",
+            deadline: .zero
+        )
+        let (report, requests, commits) = await attempt.run()
+        #expect(requests.map(\.method) == [.get] && commits == 0)
+        #expect(report.outcomes[0]?.failure == nil && report.outcomes[1]?.failure?.reason == .timeout)
+    }
+
     @Test("sends to those of whom the service knows nothing, and to them alone")
     func knowsSome() async throws {
         let (report, requests, commits) = try await self.run([self.events("taro@example.jp"), Self.queued])
