@@ -253,22 +253,29 @@ extension QueueManager {
 
     private func park(_ work: Work) async {
         let now = self.clock.wallTime
+        _ = await self.record(self.notBegun(work, .notMade) { _ in .waiting(dueAt: now) })
+    }
+
+    /// The result of an attempt that was planned and is not made; `state` says where its recipients stand then.
+    func notBegun(
+        _ work: Work,
+        _ failure: Failure,
+        state: (Recipient.Number) -> RecipientUpdate.State
+    ) -> AttemptResult {
         let updates = work.recipients.map { recipient in
             RecipientUpdate(
                 recipient: recipient.number,
-                state: .waiting(dueAt: now),
-                progress: recipient.progress,
-                lastFailure: nil
+                state: state(recipient.number),
+                progress: recipient.progress
             )
         }
-        let result = AttemptResult(
+        return AttemptResult(
             start: work.start,
-            finishedAt: now,
-            report: AttemptReport(failure: .notMade, for: work.recipients),
+            finishedAt: self.clock.wallTime,
+            report: AttemptReport(failure: failure, for: work.recipients),
             updates: updates,
-            move: Failure.notMade.text
+            move: failure.text
         )
-        _ = await self.record(result)
     }
 
     /// Writes the result of an attempt; false when it was not written.
@@ -345,14 +352,18 @@ extension Failure {
         )
     }
 
-    fileprivate static let notMade = Failure(
-        .transient,
-        .local,
-        .resolve,
-        status: EnhancedStatusCode(4, 3, 2),
-        text: "not begun: the gateway was stopping",
-        reason: .interrupted
-    )
+    fileprivate static let notMade = Failure.notBegun("the gateway was stopping")
+
+    static func notBegun(_ why: String) -> Failure {
+        Failure(
+            .transient,
+            .local,
+            .resolve,
+            status: EnhancedStatusCode(4, 3, 2),
+            text: "not begun: \(why)",
+            reason: .interrupted
+        )
+    }
 }
 
 extension RecipientUpdate.State {

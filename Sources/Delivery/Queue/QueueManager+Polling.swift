@@ -139,10 +139,7 @@ extension QueueManager {
         at now: Timestamp,
         update: (Recipient) -> RecipientUpdate
     ) async {
-        let id = self.state.withLock { state in
-            state.lastAttemptID = max(state.lastAttemptID + 1, QueueID.first(at: now).number)
-            return state.lastAttemptID
-        }
+        let id = self.state.withLock { $0.nextAttemptID(at: now) }
         let updates = recipients.map(update)
         let expired = updates.contains { $0.state == .expired }
         let bounce =

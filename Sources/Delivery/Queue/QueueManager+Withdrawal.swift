@@ -76,7 +76,9 @@ extension QueueManager {
         let held = work.recipients.filter { selection.contains($0, of: work.message.id) }
         let rest = work.recipients.filter { recipient in !held.contains { $0.number == recipient.number } }
         do {
-            try await self.store.finish(self.result(of: work, holding: held))
+            let numbers = Set(held.map(\.number))
+            let result = self.notBegun(work, .withdrawn) { numbers.contains($0) ? .held : .active }
+            try await self.store.finish(result)
         } catch {
             guard error.kind == .missing else {
                 self.putBack([work])
@@ -92,32 +94,11 @@ extension QueueManager {
         return held.count
     }
 
-    private func result(of work: Work, holding held: [Recipient]) -> AttemptResult {
-        let updates = work.recipients.map { recipient in
-            RecipientUpdate(
-                recipient: recipient.number,
-                state: held.contains { $0.number == recipient.number } ? .held : .active,
-                progress: recipient.progress
-            )
-        }
-        return AttemptResult(
-            start: work.start,
-            finishedAt: self.clock.wallTime,
-            report: AttemptReport(failure: .withdrawn, for: work.recipients),
-            updates: updates,
-            move: Failure.withdrawn.text
-        )
-    }
-
     /// The same work for fewer recipients, which the store does not know of yet.
     private func work(_ work: Work, left recipients: [Recipient]) -> Work {
         let now = self.clock.wallTime
-        let id = self.state.withLock { state in
-            state.lastAttemptID = max(state.lastAttemptID + 1, QueueID.first(at: now).number)
-            return state.lastAttemptID
-        }
         var start = work.start
-        start.id = id
+        start.id = self.state.withLock { $0.nextAttemptID(at: now) }
         start.recipients = recipients.map(\.number)
         return Work(
             message: work.message,
@@ -171,12 +152,5 @@ extension QueueSelection {
 }
 
 extension Failure {
-    fileprivate static let withdrawn = Failure(
-        .transient,
-        .local,
-        .resolve,
-        status: EnhancedStatusCode(4, 3, 2),
-        text: "not begun: an operator held or deleted what waited",
-        reason: .interrupted
-    )
+    fileprivate static let withdrawn = Failure.notBegun("an operator held or deleted what waited")
 }

@@ -52,6 +52,12 @@ package final class QueueManager: Sendable {
         /// Operators' changes that are being made; nothing is leased meanwhile.
         var withdrawals = 0
         var isStopping = false
+
+        /// The id of an attempt that is planned now, higher than all before.
+        mutating func nextAttemptID(at now: Timestamp) -> Int64 {
+            self.lastAttemptID = max(self.lastAttemptID + 1, QueueID.first(at: now).number)
+            return self.lastAttemptID
+        }
     }
 
     let configuration: Configuration
@@ -239,9 +245,8 @@ extension QueueManager {
             assignment.place(recipient, in: round, board: &state.board)
         }
         let works = assignment.groups.map { group in
-            state.lastAttemptID = max(state.lastAttemptID + 1, QueueID.first(at: now).number)
             let start = AttemptStart(
-                id: state.lastAttemptID,
+                id: state.nextAttemptID(at: now),
                 messageID: message.id,
                 provider: group.provider.name,
                 recipients: group.recipients.map(\.number),

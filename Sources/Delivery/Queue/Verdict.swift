@@ -82,12 +82,10 @@ struct Judge {
     private func postpone(_ recipient: Recipient, _ failure: Failure, by provider: String, in verdict: inout Verdict) {
         var recipient = recipient
         recipient.progress.rounds += 1
-        recipient.progress.deferredSince = recipient.progress.deferredSince ?? self.now
+        // Patience with a new doubt is not shortened by how long others said "later".
+        let isNewDoubt = failure.persistence == .ambiguous && recipient.progress.ambiguousAt != provider
+        recipient.progress.deferredSince = isNewDoubt ? self.now : recipient.progress.deferredSince ?? self.now
         if failure.persistence == .ambiguous {
-            if recipient.progress.ambiguousAt != provider {
-                // Patience with a new doubt is not shortened by how long others said "later".
-                recipient.progress.deferredSince = self.now
-            }
             recipient.progress.ambiguousAt = provider
             self.wait(recipient, failure, for: self.schedule.ambiguousDelay, in: &verdict)
         } else {
