@@ -9,10 +9,6 @@ import struct NIOCore.ByteBuffer
 /// `@unchecked Sendable`: made by one task, then touched by the thread of the loop alone; only the completion is shared,
 /// behind a mutex.
 final class Transfer: @unchecked Sendable {
-    /// What is discarded of a response beyond the limit before the transfer is ended.
-    private static let discardLimit = 1 << 20
-    private static let headerLimit = 64 << 10
-
     private typealias Completion = @Sendable (Result<HTTPResponse, HTTPFailure>) -> Void
 
     /// A transfer may be cancelled before anybody waits for it.
@@ -34,12 +30,7 @@ final class Transfer: @unchecked Sendable {
     private var isUnreadable = false
     /// libcurl wanted to send the body again, which the server may have had.
     private var wasRefusedRepetition = false
-    private var status = 0
-    private var hasWholeHeader = false
-    private var headers: [(name: String, value: String)] = []
-    private var headerSize = 0
-    private var body: [UInt8] = []
-    private var bodySize = 0
+    private var response: IncomingResponse
 
     init(
         _ request: HTTPRequest,
@@ -52,6 +43,7 @@ final class Transfer: @unchecked Sendable {
         self.addresses = addresses
         self.configuration = configuration
         self.upload = UploadBody(request.body)
+        self.response = IncomingResponse(limit: request.responseLimit)
     }
 
     /// Whether there is a result already, so that nothing is left to be done.
@@ -230,7 +222,7 @@ extension Transfer {
                     return 0
                 }
                 let octets = UnsafeRawBufferPointer(start: bytes, count: size * count)
-                return Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().receiveBody(octets)
+                return Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().response.receive(body: octets)
             },
             hikyaku_curl_set_pointer(handle, CURLOPT_HEADERDATA, context),
             hikyaku_curl_set_transfer(handle, CURLOPT_HEADERFUNCTION) { bytes, size, count, context in
@@ -238,7 +230,7 @@ extension Transfer {
                     return 0
                 }
                 let octets = UnsafeRawBufferPointer(start: bytes, count: size * count)
-                return Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().receiveHeader(octets)
+                return Unmanaged<Transfer>.fromOpaque(context).takeUnretainedValue().response.receive(header: octets)
             },
         ]
         return codes.allSatisfy { $0 == CURLE_OK }
@@ -248,65 +240,9 @@ extension Transfer {
 // MARK: - What comes back
 
 extension Transfer {
-    private func receiveBody(_ octets: UnsafeRawBufferPointer) -> Int {
-        self.bodySize += octets.count
-        guard self.bodySize <= max(Self.discardLimit, self.request.responseLimit) else {
-            return 0
-        }
-        let room = max(0, self.request.responseLimit - self.body.count)
-        self.body += octets.prefix(room)
-        return octets.count
-    }
-
-    private func receiveHeader(_ octets: UnsafeRawBufferPointer) -> Int {
-        self.headerSize += octets.count
-        guard self.headerSize <= Self.headerLimit else {
-            return 0
-        }
-        let line = String(decoding: octets, as: UTF8.self)
-        if line.hasPrefix("HTTP/") {
-            // A further header section: the one before was 1yz.
-            self.headers = []
-            self.hasWholeHeader = false
-            self.status = line.split(separator: " ").dropFirst().first.flatMap { Int($0.prefix(3)) } ?? 0
-        } else if let colon = line.firstIndex(of: ":") {
-            let value = line[line.index(after: colon)...].split(whereSeparator: \.isWhitespace).joined(separator: " ")
-            self.headers.append((String(line[..<colon]), value))
-        } else {
-            self.hasWholeHeader = true
-        }
-        return octets.count
-    }
-
     /// Whether the server may act on the request: libcurl has all of the body, or the server has said yes before that.
     private var mayBeObeyed: Bool {
-        self.upload.mayBeSent || self.isAccepted
-    }
-
-    private var isAccepted: Bool {
-        (200..<300).contains(self.status)
-    }
-
-    /// Whether nothing of the body is left in libcurl's own buffer.
-    private func hasSentBody(_ handle: UnsafeMutableRawPointer) -> Bool {
-        var count: curl_off_t = 0
-        hikyaku_curl_get_offset(handle, CURLINFO_SIZE_UPLOAD_T, &count)
-        return count >= curl_off_t(self.upload.size)
-    }
-
-    /// Whether the response is here as a whole, by its own word on its length.
-    private var hasWholeResponse: Bool {
-        let field = self.headers.first { $0.name.lowercased() == "content-length" }
-        return self.hasWholeHeader && self.status >= 200
-            && field.flatMap { Int($0.value) }.map { self.bodySize >= $0 } ?? false
-    }
-
-    /// Whether the server has spoken, however the transfer ended.
-    ///
-    /// It need not read what it refuses, and may even reset the stream after its response, which counts nevertheless
-    /// (RFC 9113 §8.1): libcurl 7.88 calls that an error. Of a refusal, the status is enough.
-    private var isAnswered: Bool {
-        self.hasWholeResponse || self.hasWholeHeader && self.status >= 400
+        self.upload.mayBeSent || self.response.isAccepted
     }
 
     /// Turns libcurl's word on the transfer into a response or a failure.
@@ -314,27 +250,19 @@ extension Transfer {
         guard let handle else {
             return
         }
-        if code == CURLE_OK && self.status > 0 || self.isAnswered {
-            let response = HTTPResponse(
-                status: self.status,
-                headers: self.headers,
-                body: self.body,
-                isTruncated: self.bodySize > self.body.count || code != CURLE_OK && !self.hasWholeResponse,
-                remoteAddress: self.remoteAddress(handle),
-                timings: self.timings(handle),
-                protocolVersion: self.protocolVersion(handle)
-            )
-            self.finish(.success(response))
+        let info = TransferInfo(handle)
+        if code == CURLE_OK && self.response.status > 0 || self.response.isAnswered {
+            self.finish(.success(self.response.ended(hasFailed: code != CURLE_OK, info)))
             return
         }
         let failure = HTTPFailure(
-            kind: self.kind(of: code, isConnected: self.time(handle, CURLINFO_PRETRANSFER_TIME_T) > .zero),
+            kind: self.kind(of: code, isConnected: info.isConnected),
             bodySent: self.wasRefusedRepetition
-                || self.mayBeObeyed && (self.isAccepted || self.hasSentBody(handle)),
+                || self.mayBeObeyed && (self.response.isAccepted || info.sentBodySize >= self.upload.size),
             description: self.wasRefusedRepetition
                 ? "the connection was lost before the response" : String(cString: curl_easy_strerror(code)),
-            remoteAddress: self.remoteAddress(handle),
-            timings: self.timings(handle)
+            remoteAddress: info.remoteAddress,
+            timings: info.timings
         )
         self.finish(.failure(failure))
     }
@@ -362,39 +290,6 @@ extension Transfer {
         default:
             return .connectionLost
         }
-    }
-
-    private func remoteAddress(_ handle: UnsafeMutableRawPointer) -> String? {
-        var text: UnsafeMutablePointer<CChar>?
-        var port = 0
-        guard hikyaku_curl_get_text(handle, CURLINFO_PRIMARY_IP, &text) == CURLE_OK, let text, text.pointee != 0 else {
-            return nil
-        }
-        hikyaku_curl_get_long(handle, CURLINFO_PRIMARY_PORT, &port)
-        let address = String(cString: text)
-        return address.contains(":") ? "[\(address)]:\(port)" : "\(address):\(port)"
-    }
-
-    private func timings(_ handle: UnsafeMutableRawPointer) -> HTTPTimings {
-        HTTPTimings(
-            resolve: self.time(handle, CURLINFO_NAMELOOKUP_TIME_T),
-            connect: self.time(handle, CURLINFO_CONNECT_TIME_T),
-            tls: self.time(handle, CURLINFO_APPCONNECT_TIME_T),
-            firstByte: self.time(handle, CURLINFO_STARTTRANSFER_TIME_T),
-            total: self.time(handle, CURLINFO_TOTAL_TIME_T)
-        )
-    }
-
-    private func time(_ handle: UnsafeMutableRawPointer, _ info: CURLINFO) -> Duration {
-        var microseconds: curl_off_t = 0
-        hikyaku_curl_get_offset(handle, info, &microseconds)
-        return .microseconds(Int64(microseconds))
-    }
-
-    private func protocolVersion(_ handle: UnsafeMutableRawPointer) -> String {
-        var version = 0
-        hikyaku_curl_get_long(handle, CURLINFO_HTTP_VERSION, &version)
-        return version == Int(CURL_HTTP_VERSION_2_0) ? "HTTP/2" : "HTTP/1.1"
     }
 }
 
