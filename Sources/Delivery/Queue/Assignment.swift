@@ -37,8 +37,16 @@ struct Assignment {
     }
 
     /// Places one recipient; `round` says where in the chain the search begins.
-    mutating func place(_ recipient: Recipient, in round: Work.Round, board: inout BreakerBoard) {
+    ///
+    /// A way that is open and hardly takes anything is passed by for the next one, and taken if there is none.
+    mutating func place(
+        _ recipient: Recipient,
+        in round: Work.Round,
+        board: inout BreakerBoard,
+        lanes: ReadyQueue<Work>
+    ) {
         var skipped = false
+        var slow: (choice: Choice, skipped: Bool, isEarly: Bool)?
         let inOrder = self.remaining(in: round)
         let candidates = self.candidates(for: recipient, inOrder)
         for candidate in candidates {
@@ -51,6 +59,9 @@ struct Assignment {
             self.permits[choice] = permit
             let isEarly = candidate == candidates.first && candidate != inOrder.first
             switch permit {
+            case .allowed where self.isStuck(choice, lanes):
+                slow = slow ?? (choice, skipped, isEarly)
+                skipped = true
             case .allowed:
                 self.add(recipient, choice, probes: [], skipped: skipped, isEarly: isEarly)
                 return
@@ -63,7 +74,16 @@ struct Assignment {
                 self.earliest = min(self.earliest ?? moment, moment)
             }
         }
-        self.unassigned.append(recipient)
+        guard let slow else {
+            self.unassigned.append(recipient)
+            return
+        }
+        self.add(recipient, slow.choice, probes: [], skipped: slow.skipped, isEarly: slow.isEarly)
+    }
+
+    private func isStuck(_ choice: Choice, _ lanes: ReadyQueue<Work>) -> Bool {
+        let name = self.providers[choice.position].name
+        return lanes.isStuck(.init(provider: name, destination: choice.destination), patience: self.chain.fallbackAfter)
     }
 
     /// Positions to be tried in order.

@@ -63,6 +63,11 @@ package struct Pace: Hashable, Sendable {
         max(1, Int(self.window))
     }
 
+    /// Whether the destination has said that we are too fast, or the last word of a stranger was trouble.
+    package var isSlowed: Bool {
+        self.interval > .zero || !self.isTrusted && !self.isProven && self.cuts > 0
+    }
+
     /// Takes the word of an attempt that began when `cuts` had the given value.
     package mutating func hear(_ word: Word, after took: Duration, begunAt cuts: Int, _ policy: Policy) {
         self.duration = (self.duration * 3 + took) / 4

@@ -66,7 +66,7 @@ extension QueueManager {
         return (report.word, self.conclude(work, Task.isCancelled ? report.interrupted : report, wasMade: true))
     }
 
-    private func conclude(withoutAttempt failure: Failure, _ work: Work) -> Conclusion {
+    func conclude(withoutAttempt failure: Failure, _ work: Work) -> Conclusion {
         self.conclude(work, AttemptReport(failure: failure, for: work.recipients), wasMade: false)
     }
 
@@ -141,7 +141,7 @@ extension QueueManager {
     }
 
     /// Records what an attempt brought, and only then begins what follows from it.
-    private func complete(_ conclusion: Conclusion) async {
+    func complete(_ conclusion: Conclusion) async {
         let isRecorded = await self.record(conclusion.result)
         self.state.withLock { $0.unrecorded -= 1 }
         guard isRecorded else {
@@ -304,7 +304,7 @@ extension QueueManager {
 }
 
 /// What is to happen when an attempt has ended.
-private struct Conclusion: Sendable {
+struct Conclusion: Sendable {
     let work: Work
     let result: AttemptResult
     let breakers: QueueManager.BreakerChanges

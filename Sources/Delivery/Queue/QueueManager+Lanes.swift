@@ -7,9 +7,10 @@ extension QueueManager {
         guard !works.isEmpty else {
             return
         }
+        let now = self.clock.now
         self.state.withLock { state in
             for work in works {
-                state.ready.append(work, to: work.lane)
+                state.ready.append(work, to: work.lane, at: now)
                 state.octetsInMemory += work.message.content.octetsInMemory
             }
         }
@@ -19,28 +20,34 @@ extension QueueManager {
     /// Hands what may begin now to idle workers.
     func dispatch() {
         let now = self.clock.now
-        let (started, rests) = self.state.withLock { state in
+        let (started, isTimed) = self.state.withLock { state in
             var started: [(CheckedContinuation<ReadyQueue<Work>.Turn?, Never>, ReadyQueue<Work>.Turn)] = []
             while !state.idle.isEmpty, !state.isStopping, let turn = state.ready.next(at: now) {
                 started.append((state.idle.removeLast(), turn))
             }
-            return (started, state.ready.nextStart != nil)
+            return (started, state.ready.nextStart != nil || self.needsRelief(state))
         }
         started.forEach { $0.resume(returning: $1) }
-        if rests {
+        if isTimed {
             self.paceBell.signal()
         }
     }
 
-    /// Wakes lanes that rest when their time has come.
+    /// Wakes lanes that rest when their time has come, and relieves those in which mail has waited for too long.
     func keepPace() async {
-        while !Task.isCancelled, !self.isStopping {
-            let next = self.state.withLock(\.ready.nextStart)
-            await self.sleep(until: next ?? self.clock.now + .seconds(3_600), orUntil: self.paceBell)
-            let now = self.clock.now
-            if let next, next <= now {
-                self.state.withLock { $0.ready.wakeRested(at: now) }
-                self.dispatch()
+        await withDiscardingTaskGroup { group in
+            while !Task.isCancelled, !self.isStopping {
+                let now = self.clock.now
+                let next = self.state.withLock { state in
+                    state.reliefAt = self.nextRelief(state, at: now)
+                    return [state.ready.nextStart, state.reliefAt].compactMap(\.self).min()
+                }
+                await self.sleep(until: next ?? now + .seconds(3_600), orUntil: self.paceBell)
+                if let next, next <= self.clock.now {
+                    self.state.withLock { $0.ready.wakeRested(at: self.clock.now) }
+                    self.dispatch()
+                    self.relieve(&group)
+                }
             }
         }
     }
@@ -97,6 +104,7 @@ extension QueueManager {
     /// nobody waiting who stands behind it.
     func putOff(_ domain: MailDomain, at now: Timestamp, _ state: inout State) -> Timestamp? {
         var earliest: Timestamp?
+        var stuck: ReadyQueue<Work>.Lane?
         for provider in self.providers {
             let destination = provider.grouping == .byDomain ? domain.key : nil
             if let until = state.board.earliestUse(of: provider.name, to: destination, at: now) {
@@ -104,17 +112,26 @@ extension QueueManager {
                 continue
             }
             let lane = ReadyQueue<Work>.Lane(provider: provider.name, destination: destination)
-            guard lane != self.commonLane(in: state, at: now) else {
-                // No more is leased than goes into it.
-                return nil
+            if state.ready.isStuck(lane, patience: self.chain.fallbackAfter) {
+                stuck = stuck ?? lane
+                continue
             }
-            let waiting = state.ready.waiting(in: lane)
-            guard !state.crowd.hasRoom(in: lane, beside: waiting, free: self.freeCount(in: state)) else {
-                return nil
-            }
-            return state.crowd.nextPlace(in: lane, of: state.ready, at: now, chance: self.clock.chance())
+            return self.place(in: lane, at: now, &state)
         }
-        return earliest
+        return stuck.map { self.place(in: $0, at: now, &state) } ?? earliest
+    }
+
+    /// Nil when there is room in a lane; else when to look again.
+    private func place(in lane: ReadyQueue<Work>.Lane, at now: Timestamp, _ state: inout State) -> Timestamp? {
+        guard lane != self.commonLane(in: state, at: now) else {
+            // No more is leased than goes into it.
+            return nil
+        }
+        let waiting = state.ready.waiting(in: lane)
+        guard !state.crowd.hasRoom(in: lane, beside: waiting, free: self.freeCount(in: state)) else {
+            return nil
+        }
+        return state.crowd.nextPlace(in: lane, of: state.ready, at: now, chance: self.clock.chance())
     }
 
     /// The same works, without their contents where there is no room for those in memory; the lock is held.

@@ -52,6 +52,8 @@ package final class QueueManager: Sendable {
         /// Operators' changes that are being made; nothing is leased meanwhile.
         var withdrawals = 0
         var isStopping = false
+        /// When lanes are looked at in which mail may have waited for too long; nil while nothing waits.
+        var reliefAt: ContinuousClock.Instant?
 
         /// The id of an attempt that is planned now, higher than all before.
         mutating func nextAttemptID(at now: Timestamp) -> Int64 {
@@ -242,7 +244,7 @@ extension QueueManager {
             now: now
         )
         for recipient in recipients {
-            assignment.place(recipient, in: round, board: &state.board)
+            assignment.place(recipient, in: round, board: &state.board, lanes: state.ready)
         }
         let works = assignment.groups.map { group in
             let start = AttemptStart(

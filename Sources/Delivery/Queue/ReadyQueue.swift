@@ -25,37 +25,6 @@ package struct ReadyQueue<Element: Sendable>: Sendable {
         fileprivate let cuts: Int
     }
 
-    private struct LaneState {
-        var pace: Pace
-        var waiting: Deque<Element> = []
-        var running = 0
-        var restsUntil: ContinuousClock.Instant?
-        /// In `turn`, `resting` or `parked`; never twice.
-        var isListed = false
-
-        var doubtful: Int {
-            self.pace.isProven ? 0 : self.running
-        }
-
-        mutating func begin(at now: ContinuousClock.Instant) -> (element: Element, pace: Pace)? {
-            guard let element = self.waiting.popFirst() else {
-                return nil
-            }
-            self.running += 1
-            self.isListed = false
-            self.restsUntil = self.pace.interval > .zero ? now + self.pace.interval : nil
-            return (element, self.pace)
-        }
-
-        mutating func removeWaiting(where isMeant: (Element) -> Bool) -> [Element] {
-            let removed = self.waiting.filter(isMeant)
-            if !removed.isEmpty {
-                self.waiting.removeAll(where: isMeant)
-            }
-            return Array(removed)
-        }
-    }
-
     /// Whether a lane whose turn it is may begin something.
     private enum Readiness {
         case ready
@@ -78,9 +47,9 @@ package struct ReadyQueue<Element: Sendable>: Sendable {
     /// How many destinations are remembered that have nothing waiting.
     private static var memory: Int { 10_000 }
 
-    private var lanes: [Lane: LaneState] = [:]
-    /// What was learned of lanes that are empty now.
-    private var paces: [Lane: Pace] = [:]
+    private(set) var lanes: [Lane: LaneState] = [:]
+    /// What was learned of lanes that are empty now, and until when they rest.
+    private var remembered: [Lane: LaneState] = [:]
     /// Lanes that have something waiting and room to run it, each once, in turn.
     private var turn: Deque<Lane> = []
     /// Lanes whose next beginning is some time away.
@@ -120,7 +89,7 @@ package struct ReadyQueue<Element: Sendable>: Sendable {
 
     /// The pace of a lane as it is known now.
     package func pace(of lane: Lane) -> Pace {
-        self.lanes[lane]?.pace ?? self.paces[lane] ?? Pace(self.policy, isTrusted: lane.destination == nil)
+        self.lanes[lane]?.pace ?? self.remembered[lane]?.pace ?? Pace(self.policy, isTrusted: lane.destination == nil)
     }
 
     /// How long it will take until what waits in the lane has begun, as far as can be told.
@@ -134,12 +103,11 @@ package struct ReadyQueue<Element: Sendable>: Sendable {
         return pace.duration / pace.limit + pace.interval
     }
 
-    package mutating func append(_ element: Element, to lane: Lane) {
+    package mutating func append(_ element: Element, to lane: Lane, at now: ContinuousClock.Instant) {
         if self.lanes[lane] == nil {
-            self.lanes[lane] = LaneState(pace: self.pace(of: lane))
-            self.paces[lane] = nil
+            self.lanes[lane] = self.remembered.removeValue(forKey: lane) ?? LaneState(pace: self.pace(of: lane))
         }
-        self.lanes[lane]?.waiting.append(element)
+        self.lanes[lane]?.waiting.append(.init(element: element, since: now))
         self.waitingCount += 1
         self.list(lane)
     }
@@ -196,8 +164,13 @@ package struct ReadyQueue<Element: Sendable>: Sendable {
 
     /// Takes out what is meant of all that has not begun, in no particular order of lanes.
     package mutating func removeWaiting(where isMeant: (Element) -> Bool = { _ in true }) -> [Element] {
-        var removed: [Element] = []
-        for lane in Array(self.lanes.keys) {
+        self.removeWaiting(from: Array(self.lanes.keys)) { isMeant($0.element) }.map(\.element)
+    }
+
+    /// Takes out what is meant of some lanes.
+    mutating func removeWaiting(from lanes: [Lane], where isMeant: (Waiting) -> Bool) -> [Waiting] {
+        var removed: [Waiting] = []
+        for lane in lanes {
             removed += self.lanes[lane]?.removeWaiting(where: isMeant) ?? []
         }
         self.waitingCount -= removed.count
@@ -211,6 +184,7 @@ package struct ReadyQueue<Element: Sendable>: Sendable {
         }
         let doubtful = state.doubtful
         state.running -= 1
+        state.lastGood = word == .good ? now : state.lastGood
         state.pace.hear(word, after: now - turn.began, begunAt: turn.cuts, self.policy)
         if word == .tooFast, state.pace.interval > .zero {
             state.restsUntil = now + state.pace.interval
@@ -219,7 +193,7 @@ package struct ReadyQueue<Element: Sendable>: Sendable {
         self.runningCount -= 1
         if state.running == 0, state.waiting.isEmpty, !state.isListed {
             self.lanes[turn.lane] = nil
-            self.remember(state.pace, of: turn.lane)
+            self.remember(state, of: turn.lane)
         } else {
             self.lanes[turn.lane] = state
             self.list(turn.lane)
@@ -244,14 +218,14 @@ package struct ReadyQueue<Element: Sendable>: Sendable {
         self.lanes[lane]?.isListed = false
         if let state = self.lanes[lane], state.running == 0 {
             self.lanes[lane] = nil
-            self.remember(state.pace, of: lane)
+            self.remember(state, of: lane)
         }
     }
 
-    private mutating func remember(_ pace: Pace, of lane: Lane) {
-        if self.paces.count >= Self.memory, let any = self.paces.keys.first {
-            self.paces[any] = nil
+    private mutating func remember(_ state: LaneState, of lane: Lane) {
+        if self.remembered.count >= Self.memory, let any = self.remembered.keys.first {
+            self.remembered[any] = nil
         }
-        self.paces[lane] = pace
+        self.remembered[lane] = state
     }
 }

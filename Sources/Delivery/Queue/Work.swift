@@ -3,7 +3,7 @@ import MailModel
 /// One attempt that is to be made: a message, some of its recipients, and the provider whose turn it is.
 struct Work: Sendable {
     var message: QueuedMessage
-    let recipients: [Recipient]
+    var recipients: [Recipient]
     let provider: any Provider
     let start: AttemptStart
     /// The store knows of the attempt already, since it was committed together with the message.

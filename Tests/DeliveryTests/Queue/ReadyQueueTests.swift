@@ -22,15 +22,15 @@ struct ReadyQueueTests {
     @Test("takes turns between lanes, so that a backlog does not starve fresh mail")
     func takesTurns() {
         var queue = self.queue()
-        (0..<5).forEach { queue.append($0, to: self.lane("slow.test")) }
-        queue.append(100, to: self.lane("fresh.test"))
+        (0..<5).forEach { queue.append($0, to: self.lane("slow.test"), at: self.now) }
+        queue.append(100, to: self.lane("fresh.test"), at: self.now)
         #expect([queue.next(at: self.now)?.element, queue.next(at: self.now)?.element] == [0, 100])
     }
 
     @Test("runs no more in one lane than its pace allows, and goes on when one ends")
     func limitsLanes() throws {
         var queue = self.queue(start: 2)
-        (0..<4).forEach { queue.append($0, to: self.lane("slow.test")) }
+        (0..<4).forEach { queue.append($0, to: self.lane("slow.test"), at: self.now) }
         let first = try self.begin(&queue)
         #expect([queue.next(at: self.now)?.element, queue.next(at: self.now)?.element] == [1, nil])
         queue.finish(first, .nothing, at: self.now)
@@ -42,7 +42,7 @@ struct ReadyQueueTests {
     @Test("a destination that takes its mail is given more of it at a time")
     func rises() throws {
         var queue = self.queue(start: 2, maximum: 4)
-        (0..<20).forEach { queue.append($0, to: self.lane("good.test")) }
+        (0..<20).forEach { queue.append($0, to: self.lane("good.test"), at: self.now) }
         for _ in 0..<3 {
             queue.finish(try self.begin(&queue), .good, at: self.now)
         }
@@ -53,7 +53,7 @@ struct ReadyQueueTests {
     @Test("what was learned of a destination outlives its mail")
     func remembers() throws {
         var queue = self.queue(start: 4)
-        queue.append(1, to: self.lane("bad.test"))
+        queue.append(1, to: self.lane("bad.test"), at: self.now)
         queue.finish(try self.begin(&queue), .trouble, at: self.now)
         #expect(queue.pace(of: self.lane("bad.test")).limit == 2)
         #expect(queue.pace(of: self.lane("other.test")).limit == 4)
@@ -62,7 +62,7 @@ struct ReadyQueueTests {
     @Test("a destination that found us too fast is left in peace between two attempts")
     func rests() throws {
         var queue = self.queue()
-        (0..<3).forEach { queue.append($0, to: self.lane("strict.test")) }
+        (0..<3).forEach { queue.append($0, to: self.lane("strict.test"), at: self.now) }
         queue.finish(try self.begin(&queue), .tooFast, at: self.now)
         #expect(queue.next(at: self.now) == nil)
         let start = try #require(queue.nextStart)
@@ -75,17 +75,17 @@ struct ReadyQueueTests {
     @Test("lanes in doubt together leave places for mail to where it flows")
     func leavesPlaces() throws {
         var queue = self.queue(doubtful: 6)
-        queue.append(0, to: self.lane("good.test"))
+        queue.append(0, to: self.lane("good.test"), at: self.now)
         queue.finish(try self.begin(&queue), .good, at: self.now)
         for number in 1...40 {
-            queue.append(number, to: self.lane("silent\(number % 4).test"))
+            queue.append(number, to: self.lane("silent\(number % 4).test"), at: self.now)
         }
         var stuck: [Queue.Turn] = []
         while let turn = queue.next(at: self.now) {
             stuck.append(turn)
         }
         #expect(stuck.count == 6)
-        queue.append(100, to: self.lane("good.test"))
+        queue.append(100, to: self.lane("good.test"), at: self.now)
         #expect(queue.next(at: self.now)?.element == 100)
         queue.finish(stuck.removeFirst(), .trouble, at: self.now)
         #expect(queue.next(at: self.now) != nil)
@@ -104,7 +104,7 @@ struct ReadyQueueTests {
         var running: [Queue.Turn] = []
         var seen: Set<Int> = []
         for number in 0..<500 {
-            queue.append(number, to: .init(provider: "p", destination: "d\(next(7))"))
+            queue.append(number, to: .init(provider: "p", destination: "d\(next(7))"), at: self.now)
             now += .milliseconds(Int(next(400)))
             if next(2) == 0, let turn = queue.next(at: now) {
                 running.append(turn)
@@ -130,7 +130,7 @@ struct ReadyQueueTests {
     @Test("what is taken out at the stop is all that had not begun")
     func removesWaiting() throws {
         var queue = self.queue(start: 1)
-        (0..<9).forEach { queue.append($0, to: self.lane("d\($0 % 3).test")) }
+        (0..<9).forEach { queue.append($0, to: self.lane("d\($0 % 3).test"), at: self.now) }
         let turn = try self.begin(&queue)
         #expect(Set(queue.removeWaiting() + [turn.element]) == Set(0..<9))
         queue.finish(turn, .good, at: self.now)
@@ -141,7 +141,7 @@ struct ReadyQueueTests {
     @Test("what is taken out on somebody's word leaves lanes that take turns as before")
     func removesSome() throws {
         var queue = self.queue(start: 1)
-        (0..<6).forEach { queue.append($0, to: self.lane("d\($0 % 2).test")) }
+        (0..<6).forEach { queue.append($0, to: self.lane("d\($0 % 2).test"), at: self.now) }
         let turn = try self.begin(&queue)
         #expect(turn.element == 0)
         #expect(queue.removeWaiting { $0 % 2 == 0 || $0 == 3 }.sorted() == [2, 3, 4])
@@ -149,24 +149,24 @@ struct ReadyQueueTests {
         queue.finish(turn, .nothing, at: self.now)
         // One lane is listed and has become empty, and takes what comes later all the same.
         #expect(queue.removeWaiting { $0 == 1 || $0 == 5 }.count == 2)
-        queue.append(7, to: self.lane("d1.test"))
+        queue.append(7, to: self.lane("d1.test"), at: self.now)
         #expect(queue.next(at: self.now)?.element == 7)
         #expect(queue.removeWaiting().isEmpty)
-        queue.append(9, to: self.lane("d1.test"))
-        queue.append(8, to: self.lane("d0.test"))
+        queue.append(9, to: self.lane("d1.test"), at: self.now)
+        queue.append(8, to: self.lane("d0.test"), at: self.now)
         #expect([queue.next(at: self.now)?.element, queue.next(at: self.now)?.element] == [8, nil])
     }
 
     @Test("a lane that was emptied before its turn is remembered, and listed again with what comes next")
     func emptiedLanes() throws {
         var queue = self.queue(start: 4)
-        queue.append(1, to: self.lane("bad.test"))
+        queue.append(1, to: self.lane("bad.test"), at: self.now)
         queue.finish(try self.begin(&queue), .trouble, at: self.now)
-        queue.append(2, to: self.lane("bad.test"))
+        queue.append(2, to: self.lane("bad.test"), at: self.now)
         #expect(queue.removeWaiting() == [2])
         #expect(queue.next(at: self.now) == nil)
         #expect(queue.pace(of: self.lane("bad.test")).limit == 2)
-        queue.append(3, to: self.lane("bad.test"))
+        queue.append(3, to: self.lane("bad.test"), at: self.now)
         #expect(queue.next(at: self.now)?.element == 3)
     }
 }
