@@ -21,6 +21,8 @@ package final class MemoryStore: Store {
         var failure: StoreFailure?
         var contentFailure: StoreFailure?
         var contentReads = 0
+        var afterLeasing: (@Sendable (LeasedBatch) async -> Void)?
+        var beforeFinish: (@Sendable (AttemptResult) async -> Void)?
         var putOffCount = 0
         var watchers:
             [(condition: @Sendable ([AttemptResult]) -> Bool, continuation: CheckedContinuation<Void, Never>)] = []
@@ -52,6 +54,16 @@ package final class MemoryStore: Store {
     /// Makes every reading of content fail until nil is set.
     package func failContent(with failure: StoreFailure?) {
         self.state.withLock { $0.contentFailure = failure }
+    }
+
+    /// Has something happen when a batch is leased and the queue has not heard of it yet.
+    package func afterLeasing(_ body: (@Sendable (LeasedBatch) async -> Void)?) {
+        self.state.withLock { $0.afterLeasing = body }
+    }
+
+    /// Has something happen before an attempt's end is on record.
+    package func beforeFinish(_ body: (@Sendable (AttemptResult) async -> Void)?) {
+        self.state.withLock { $0.beforeFinish = body }
     }
 
     /// How often a recipient that was due was put off instead of being leased.
@@ -126,6 +138,7 @@ package final class MemoryStore: Store {
     }
 
     package func finish(_ result: AttemptResult) async throws(StoreFailure) {
+        await self.state.withLock(\.beforeFinish)?(result)
         try self.check()
         let ready = self.state.withLock { state in
             for update in result.updates {
@@ -158,7 +171,13 @@ package final class MemoryStore: Store {
         putOff: @escaping @Sendable (MailDomain) -> Timestamp?
     ) async throws(StoreFailure) -> LeasedBatch {
         try self.check()
-        return self.state.withLock { state in
+        let batch = self.leaseBatch(at: now, limit: limit, putOff: putOff)
+        await self.state.withLock(\.afterLeasing)?(batch)
+        return batch
+    }
+
+    private func leaseBatch(at now: Timestamp, limit: Int, putOff: (MailDomain) -> Timestamp?) -> LeasedBatch {
+        self.state.withLock { state in
             var leased: [LeasedMessage] = []
             let putOffLimit = state.putOffCount + 500
             for id in state.entries.keys.sorted() {

@@ -294,8 +294,11 @@ extension QueueManager {
                 return true
             } catch {
                 self.events.storeTrouble(error)
-                guard error.kind != .missing, (try? await self.clock.sleep(until: self.clock.now + .seconds(1))) != nil
-                else {
+                guard error.kind != .missing else {
+                    return false
+                }
+                self.refuseWithdrawals(because: error)
+                guard (try? await self.clock.sleep(until: self.clock.now + .seconds(1))) != nil else {
                     return false
                 }
             }

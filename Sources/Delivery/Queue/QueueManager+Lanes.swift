@@ -22,7 +22,7 @@ extension QueueManager {
         let now = self.clock.now
         let (started, isTimed) = self.state.withLock { state in
             var started: [(CheckedContinuation<ReadyQueue<Work>.Turn?, Never>, ReadyQueue<Work>.Turn)] = []
-            while !state.idle.isEmpty, !state.isStopping, let turn = state.ready.next(at: now) {
+            while !state.idle.isEmpty, !state.isStopping, state.pauses == 0, let turn = state.ready.next(at: now) {
                 started.append((state.idle.removeLast(), turn))
             }
             return (started, state.ready.nextStart != nil || self.needsRelief(state))

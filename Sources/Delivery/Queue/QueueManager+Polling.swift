@@ -21,7 +21,9 @@ extension QueueManager {
         let now = self.clock.wallTime
         let (room, closedUntil) = self.state.withLock { state in
             let room = state.withdrawals > 0 ? 0 : self.room(in: state, at: now)
-            return (room, state.board.earliestUse(of: self.chain.providers, at: now))
+            let closedUntil = state.board.earliestUse(of: self.chain.providers, at: now)
+            state.isLeasing = room > 0 && closedUntil == nil
+            return (room, closedUntil)
         }
         if let closedUntil {
             // No way out may be used at all: leave everything where it is until one may.
@@ -30,8 +32,18 @@ extension QueueManager {
         guard room > 0 else {
             return .milliseconds(50)
         }
+        guard try await !self.leaseBatch(of: min(room, 500), at: now) else {
+            return .zero
+        }
+        let next = try await self.store.nextDue()
+        return next.map { min(max($0 - now, .milliseconds(10)), .seconds(60)) } ?? .seconds(60)
+    }
+
+    /// Brings one batch from the store into the lanes, or back; whether more is due.
+    private func leaseBatch(of limit: Int, at now: Timestamp) async throws(StoreFailure) -> Bool {
+        defer { self.endLeasing() }
         self.state.withLock { $0.crowd.beginLeasing(at: now) }
-        let leased = try await self.store.leaseDue(at: now, limit: min(room, 500)) { domain in
+        let leased = try await self.store.leaseDue(at: now, limit: limit) { domain in
             self.state.withLock { self.putOff(domain, at: now, &$0) }
         }
         var given: [(id: QueueID, rest: Unassigned)] = []
@@ -42,11 +54,7 @@ extension QueueManager {
             }
         }
         await self.giveBack(given, at: now)
-        guard !leased.hasMore else {
-            return .zero
-        }
-        let next = try await self.store.nextDue()
-        return next.map { min(max($0 - now, .milliseconds(10)), .seconds(60)) } ?? .seconds(60)
+        return leased.hasMore
     }
 
     /// How many messages there is room for.

@@ -17,7 +17,8 @@ extension QueueManager {
 
     /// Lets an operator's change of the store reach what waits in memory, too: that is held in the store first.
     ///
-    /// What runs is left alone, and nothing is leased until the change is made; `change` may be called several times.
+    /// What runs is left alone, and nothing is leased until the change is made; what is being leased comes into memory first.
+    /// `change` may be called several times.
     /// Throws when the store cannot be written: what could not be held then waits in memory as before.
     package func withdraw(
         _ selection: QueueSelection,
@@ -40,8 +41,41 @@ extension QueueManager {
         return withdrawal
     }
 
+    /// Waits until what is being leased is in the lanes or back in the store; throws when the store does not take it back.
+    private func waitForLeasing() async throws(StoreFailure) {
+        let failure: StoreFailure? = await withCheckedContinuation { continuation in
+            let isLeasing = self.state.withLock { state in
+                if state.isLeasing {
+                    state.leasingEnds.append(continuation)
+                }
+                return state.isLeasing
+            }
+            if !isLeasing {
+                continuation.resume(returning: nil)
+            }
+        }
+        if let failure {
+            throw failure
+        }
+    }
+
+    /// The batch is in the lanes, or in the store again.
+    func endLeasing() {
+        let waiting = self.state.withLock { state in
+            state.isLeasing = false
+            return state.takeLeasingEnds()
+        }
+        waiting.forEach { $0.resume(returning: nil) }
+    }
+
+    /// Has those hear of it who wait for a leasing that may last as long as the store cannot be written.
+    func refuseWithdrawals(because failure: StoreFailure) {
+        let waiting = self.state.withLock { $0.takeLeasingEnds() }
+        waiting.forEach { $0.resume(returning: failure) }
+    }
+
     private func holdWaiting(_ selection: QueueSelection) async throws(StoreFailure) -> Int {
-        var works = self.takeWaiting(selection)[...]
+        var works = try await self.takeWaiting(selection)[...]
         var count = 0
         while !works.isEmpty {
             let results = await self.hold(works.prefix(Self.batch), selection)
@@ -114,8 +148,16 @@ extension QueueManager {
     }
 
     /// Takes what is selected and has not begun out of the lanes; a stop waits until it is on record.
-    private func takeWaiting(_ selection: QueueSelection) -> [Work] {
-        self.state.withLock { state in
+    ///
+    /// Nothing begins before: what was being leased would else begin as soon as it is there.
+    private func takeWaiting(_ selection: QueueSelection) async throws(StoreFailure) -> [Work] {
+        self.state.withLock { $0.pauses += 1 }
+        defer {
+            self.state.withLock { $0.pauses -= 1 }
+            self.dispatch()
+        }
+        try await self.waitForLeasing()
+        return self.state.withLock { state in
             let works = state.ready.removeWaiting { work in
                 work.recipients.contains { selection.contains($0, of: work.message.id) }
             }

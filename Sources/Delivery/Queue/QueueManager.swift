@@ -51,6 +51,17 @@ package final class QueueManager: Sendable {
         var unrecorded = 0
         /// Operators' changes that are being made; nothing is leased meanwhile.
         var withdrawals = 0
+        /// Those of them that are about to look at the lanes; nothing begins meanwhile.
+        var pauses = 0
+        /// A batch is on its way from the store into the lanes; operators' changes wait for its end.
+        var isLeasing = false
+        var leasingEnds: [CheckedContinuation<StoreFailure?, Never>] = []
+
+        mutating func takeLeasingEnds() -> [CheckedContinuation<StoreFailure?, Never>] {
+            defer { self.leasingEnds = [] }
+            return self.leasingEnds
+        }
+
         var isStopping = false
         /// When lanes are looked at in which mail may have waited for too long; nil while nothing waits.
         var reliefAt: ContinuousClock.Instant?

@@ -1,5 +1,6 @@
 import Delivery
 import MailModel
+import Synchronization
 import TestKit
 import Testing
 
@@ -87,4 +88,75 @@ struct WithdrawalTests {
         }
         #expect(ids.allSatisfy { self.fixture.states($0) == [.delivered(provider: "relay")] })
     }
+
+    @Test("reaches what was being leased when it came, which is in memory only afterwards")
+    func reachesWhatIsBeingLeased() async throws {
+        let relay = ScriptedProvider(accepting: "relay")
+        let manager = self.manager([relay])
+        let (id, store) = (QueueID(number: 1), self.fixture.store)
+        self.fixture.insertDue(1, to: ["a@x.test"])
+        let (withdrawals, begun) = AsyncStream.makeStream(of: Task<Withdrawal, any Error>.self)
+        store.afterLeasing { _ in
+            store.afterLeasing(nil)
+            let isMade = Mutex(false)
+            let task = Task {
+                try await manager.withdraw(.all) {
+                    isMade.withLock { $0 = true }
+                    return 0
+                }
+            }
+            // It must not be made before the batch has arrived: it is given every opportunity.
+            for _ in 0..<1_000 where !isMade.withLock(\.self) {
+                await Task.yield()
+            }
+            begun.yield(task)
+        }
+        try await self.fixture.running(manager) {
+            let withdrawal = try await withdrawals.first { _ in true }?.value
+            #expect(withdrawal?.held == 1)
+            #expect(self.fixture.states(id) == [.held])
+        }
+        #expect(relay.attempts.isEmpty)
+    }
+
+    @Test("does not wait for a leasing that cannot end, since the store cannot be written; the operator hears so")
+    func storeTroubleWhileLeasing() async throws {
+        let manager = self.fixture.manager(
+            [ScriptedProvider(accepting: "relay")],
+            onAmbiguous: .hold,
+            configuration: .init(concurrency: 1)
+        )
+        let (store, failure) = (self.fixture.store, StoreFailure(.full, "no room"))
+        let message = QueuedMessage.sample(1, arrivedAt: self.fixture.clock.wallTime)
+        let recipient = Recipient(number: 0, forwardPath: .sample("a@x.test"))
+        store.insert(message, [recipient], dueAt: message.arrivedAt, interruptedAt: "relay")
+        let heard = Heard()
+        store.afterLeasing { _ in
+            store.afterLeasing(nil)
+            store.fail(with: failure)
+            Task {
+                do throws(StoreFailure) {
+                    _ = try await manager.withdraw(.all) { 0 }
+                } catch {
+                    heard.failure.withLock { $0 = error }
+                }
+            }
+        }
+        try await self.fixture.running(manager) {
+            try await eventually("the operator hears") {
+                self.fixture.clock.advanceToNextWake(within: .seconds(2))
+                return heard.failure.withLock { $0 == failure }
+            }
+            store.fail(with: nil)
+            try await eventually("it is held after all") {
+                self.fixture.clock.advanceToNextWake(within: .seconds(2))
+                return self.fixture.states(message.id) == [.held]
+            }
+        }
+    }
+}
+
+/// What an operator was told.
+private final class Heard: Sendable {
+    let failure = Mutex<StoreFailure?>(nil)
 }
