@@ -56,11 +56,13 @@ extension QueueManager {
     }
 
     /// The attempts of a plan have their places, or will never need them.
-    func endPromises(of plan: FreshPlan) {
-        if self.chain.onAmbiguous == .hold {
-            self.state.withLock { state in
+    func close(_ plan: FreshPlan) {
+        self.state.withLock { state in
+            state.openPlans -= 1
+            if self.chain.onAmbiguous == .hold {
                 plan.works.filter(\.isBegun).forEach { state.promises.end($0.lane) }
             }
         }
+        self.ringWhenStopping()
     }
 }

@@ -242,12 +242,29 @@ extension QueueManager {
     }
 
     /// Gives back what was never begun, so that the next start does not take it for interrupted.
+    ///
+    /// What is being committed or withdrawn may come into the lanes yet, and is waited for until cancelled.
     func parkWaiting() async {
-        let works = self.state.withLock { $0.ready.removeWaiting() }
-        await withDiscardingTaskGroup { group in
-            for work in works {
-                group.addTask { await self.park(work) }
+        while true {
+            let (works, moreMayCome) = self.state.withLock { state in
+                (state.ready.removeWaiting(), state.unrecorded + state.openPlans > 0)
             }
+            await withDiscardingTaskGroup { group in
+                for work in works {
+                    group.addTask { await self.park(work) }
+                }
+            }
+            guard moreMayCome, !Task.isCancelled else {
+                return
+            }
+            await self.stopBell.wait()
+        }
+    }
+
+    /// Has a stop look at the lanes again.
+    func ringWhenStopping() {
+        if self.isStopping {
+            self.stopBell.signal()
         }
     }
 

@@ -121,10 +121,10 @@ extension QueueManager {
             self.forget(work, keepsProbes: false)
             return 0
         }
-        self.forget(work, keepsProbes: !rest.isEmpty)
         if !rest.isEmpty {
             self.submit([self.work(work, left: rest)])
         }
+        self.forget(work, keepsProbes: !rest.isEmpty)
         return held.count
     }
 
@@ -168,8 +168,10 @@ extension QueueManager {
     }
 
     private func putBack(_ works: some Collection<Work>) {
-        self.state.withLock { $0.unrecorded -= works.count }
+        // In this order: at a stop, what is neither here nor there would be forgotten.
         self.submit(Array(works))
+        self.state.withLock { $0.unrecorded -= works.count }
+        self.ringWhenStopping()
     }
 
     private func forget(_ work: Work, keepsProbes: Bool) {
@@ -179,6 +181,7 @@ extension QueueManager {
                 state.board.endProbe(work.probes)
             }
         }
+        self.ringWhenStopping()
     }
 }
 

@@ -47,8 +47,10 @@ package final class QueueManager: Sendable {
         var promises = Promises()
         /// What the contents of all work in `ready` occupy; shared ones count for each.
         var octetsInMemory = 0
-        /// Attempts that have ended and are not on record yet.
+        /// Attempts that have ended and are not on record yet, and those that an operator's change has taken out of the lanes.
         var unrecorded = 0
+        /// Plans with attempts that are neither taken nor dropped.
+        var openPlans = 0
         /// Operators' changes that are being made; nothing is leased meanwhile.
         var withdrawals = 0
         /// Those of them that are about to look at the lanes; nothing begins meanwhile.
@@ -85,6 +87,8 @@ package final class QueueManager: Sendable {
     let wake = WakeSignal()
     /// Rings when a lane rests, so that somebody wakes it in time.
     let paceBell = WakeSignal()
+    /// Rings at a stop when something that was between store and lanes has come to its end.
+    let stopBell = WakeSignal()
     let state: Mutex<State>
 
     /// Connects the queue to its ways out; `providers` are those of the chain, in its order.
@@ -164,9 +168,9 @@ package final class QueueManager: Sendable {
         self.state.withLock { ($0.ready.waitingCount, $0.ready.runningCount) }
     }
 
-    /// Attempts that run or are not on record yet: what a stop waits for.
+    /// Attempts that run or are not on record yet, and what is being committed: what a stop waits for.
     package var unfinishedCount: Int {
-        self.state.withLock { $0.ready.runningCount + $0.unrecorded }
+        self.state.withLock { $0.ready.runningCount + $0.unrecorded + $0.openPlans }
     }
 
     /// Closes a breaker on an operator's word, and lets what waits go at once; returns what was open.
@@ -216,6 +220,7 @@ extension QueueManager {
         self.state.withLock { state in
             var plan = self.plan(message, recipients, &state)
             self.promise(&plan, &state)
+            state.openPlans += 1
             return plan
         }
     }
@@ -226,17 +231,16 @@ extension QueueManager {
             self.wake.signal()
         }
         self.submit(plan.works)
-        self.endPromises(of: plan)
+        self.close(plan)
     }
 
     /// The commit failed: nothing of the plan happens.
     package func drop(_ plan: FreshPlan) {
-        self.endPromises(of: plan)
         let probes = plan.works.flatMap(\.probes)
-        guard !probes.isEmpty else {
-            return
+        if !probes.isEmpty {
+            self.state.withLock { $0.board.endProbe(probes) }
         }
-        self.state.withLock { $0.board.endProbe(probes) }
+        self.close(plan)
     }
 
     /// Turns recipients into work for the providers whose turn it is; the lock is held.

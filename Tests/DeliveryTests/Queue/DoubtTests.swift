@@ -148,7 +148,9 @@ struct DoubtTests {
             #expect(self.fixture.states(waits) == [.delivered(provider: "api")])
             #expect(self.store.begun.map(\.messageID) == [waits])
             plans.forEach(manager.drop)
-            #expect(self.plan(6, manager).planned.isEmpty, "the places are free again")
+            let sixth = self.plan(6, manager)
+            #expect(sixth.planned.isEmpty, "the places are free again")
+            manager.drop(sixth)
         }
     }
 

@@ -42,6 +42,11 @@ struct QueueFixture {
 
     /// Submits as the intake does: plan, commit, take.
     func submit(_ number: Int64, to recipients: [String], _ manager: QueueManager) -> QueueID {
+        self.begin(number, to: recipients, manager)()
+    }
+
+    /// Plans as the intake does; what is returned commits and takes.
+    func begin(_ number: Int64, to recipients: [String], _ manager: QueueManager) -> () -> QueueID {
         let message = QueuedMessage.sample(number, arrivedAt: self.clock.wallTime)
         let recipients = recipients.enumerated().map { Recipient(number: $0, forwardPath: .sample($1)) }
         let plan = manager.plan(message, recipients)
@@ -53,8 +58,10 @@ struct QueueFixture {
             planned: plan.planned,
             dueAt: plan.dueAt
         )
-        self.store.enqueue(new) { _ in manager.take(plan) }
-        return message.id
+        return {
+            self.store.enqueue(new) { _ in manager.take(plan) }
+            return message.id
+        }
     }
 
     /// Puts a message into the store that is due, as another run left it.
