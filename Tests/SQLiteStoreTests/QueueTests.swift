@@ -78,6 +78,24 @@ struct QueueTests {
         await store.close()
     }
 
+    @Test("remembers why a recipient waited when its next attempt is not begun, and forgets it with the delivery")
+    func lastFailure() async throws {
+        let store = try self.fixture.open()
+        let kept = { try await store.message(SampleQueue.id(1))?.recipients.map(\.lastFailure) }
+        let start = SampleQueue.start(1, of: 1)
+        try await store.enqueue(SampleQueue.new(1, firstAttempts: [start]))
+        try await store.finish(SampleQueue.failed(start, state: .waiting(dueAt: self.now)))
+        for state in [RecipientUpdate.State.held, .active, .waiting(dueAt: self.now)] {
+            var notBegun = SampleQueue.failed(SampleQueue.start(2, of: 1), state: state)
+            notBegun.updates[0].lastFailure = nil
+            try await store.finish(notBegun)
+            #expect(try await kept() == ["4.4.3 no DNS source could answer"])
+        }
+        try await store.finish(SampleQueue.delivered(SampleQueue.start(3, of: 1)))
+        #expect(try await kept() == [nil])
+        await store.close()
+    }
+
     @Test("leases the oldest due first, and no more messages than asked for")
     func order() async throws {
         let store = try self.fixture.open()

@@ -241,7 +241,9 @@ package struct RecipientUpdate: Sendable, Hashable {
     package var recipient: Recipient.Number
     package var state: State
     package var progress: Recipient.Progress
-    /// The last failure in words: `4.4.3 no DNS source could answer`; nil after a delivery.
+    /// The last failure in words: `4.4.3 no DNS source could answer`.
+    ///
+    /// Nil where there was none: a delivery ends the last one, and of what was not begun it stays on record.
     package var lastFailure: String?
 
     package init(recipient: Recipient.Number, state: State, progress: Recipient.Progress, lastFailure: String? = nil) {

@@ -76,7 +76,8 @@ extension Connection {
             """
             UPDATE recipients SET state = ?, lease = ?, due_at = CASE WHEN ?1 = 0 THEN due_at ELSE ?3 END,
                 provider = ?, finished_at = ?, attempts = ?, rounds = ?, resume_at = ?, deferred_since = ?,
-                ambiguous_at = ?, interrupted_at = NULL, last_failure = ?
+                ambiguous_at = ?, interrupted_at = NULL,
+                last_failure = CASE WHEN ?1 = 3 THEN NULL ELSE coalesce(?, last_failure) END
             WHERE message = ? AND number = ? AND state <= ?
             """,
             [
