@@ -60,7 +60,8 @@ enum ServiceFailures {
             status: .init(4, 7, 0),
             text: text,
             reason: .quotaExceeded,
-            retryAfter: wait ?? ServiceResponse.longestWait
+            retryAfter: wait ?? ServiceResponse.longestWait,
+            isWaitGuessed: wait == nil
         )
     }
 

@@ -91,7 +91,9 @@ enum FailureTable {
             status: (reply.enhanced ?? implied).withClass(verdict.persistence == .permanent ? 5 : 4),
             text: text,
             reason: verdict.reason,
-            retryAfter: verdict.retryAfter
+            retryAfter: verdict.retryAfter,
+            // A daily limit ends within its day; how long too many logins are too many nobody says.
+            isWaitGuessed: verdict.reason == .rateLimited && verdict.retryAfter != nil
         )
     }
 

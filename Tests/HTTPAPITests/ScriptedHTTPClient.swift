@@ -164,6 +164,7 @@ struct ResponseRow: Sendable, CustomTestStringConvertible {
     var scope: Failure.Scope
     var reason: Failure.Reason
     var wait: Duration?
+    var isWaitGuessed = false
 
     var testDescription: String {
         "\(self.status) \(self.body.prefix(60)) \(self.headers)"

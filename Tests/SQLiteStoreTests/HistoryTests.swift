@@ -172,10 +172,12 @@ struct HistoryTests {
             openedAt: self.now,
             openings: 2,
             reason: .quotaExceeded,
-            text: "550 5.4.5"
+            text: "550 5.4.5",
+            isEndTold: true
         )
         var latched = state
         latched.openUntil = nil
+        latched.isEndTold = false
         let keys = [
             BreakerKey(provider: "gmail"),
             BreakerKey(provider: "gmail", part: .senderDomain("example.org")),

@@ -185,7 +185,7 @@ struct RecoveryTests {
         }
         let history = [
             "2026-11-24 queue", "2026-11-24 breakers and answers", "2026-11-25 taken over", "2026-11-25 diagnoses",
-            "2026-11-25 transport security", "2026-11-26 finished messages",
+            "2026-11-25 transport security", "2026-11-26 finished messages", "2026-11-26 told ends",
         ]
         #expect(names == history)
     }

@@ -138,6 +138,7 @@ struct FailureTableTests {
         #expect(failure.scope == row.scope)
         #expect(failure.reason == row.reason)
         #expect(failure.retryAfter == row.retryAfter)
+        #expect(failure.isWaitGuessed == (row.retryAfter == .seconds(600)))
         #expect(failure.status.statusClass == (row.persistence == .permanent ? 5 : 4))
     }
 

@@ -74,7 +74,8 @@ extension Failure {
         _ scope: Scope,
         _ stage: Stage = .rcpt,
         reason: Reason = .protocolError,
-        retryAfter: Duration? = nil
+        retryAfter: Duration? = nil,
+        isWaitGuessed: Bool = false
     ) -> Failure {
         Failure(
             persistence,
@@ -83,7 +84,8 @@ extension Failure {
             status: EnhancedStatusCode(persistence == .permanent ? 5 : 4, 0, 0),
             text: "\(persistence) \(scope)",
             reason: reason,
-            retryAfter: retryAfter
+            retryAfter: retryAfter,
+            isWaitGuessed: isWaitGuessed
         )
     }
 }

@@ -99,12 +99,15 @@ package struct BreakerBoard: Sendable {
         let openings = before.map { wasProbe ? $0.openings + 1 : $0.openings } ?? 1
         let backoff = min(self.policy.firstDelay * (1 << min(openings - 1, 16)), self.policy.maximumDelay)
         let wait = min(failure.retryAfter ?? backoff, self.policy.longestRetryAfter)
+        let end = now + wait
+        let last = before?.openUntil ?? now
         let state = BreakerState(
-            openUntil: untilChanged ? nil : max(now + wait, before?.openUntil ?? now),
+            openUntil: untilChanged ? nil : max(end, last),
             openedAt: now,
             openings: openings,
             reason: failure.reason,
-            text: failure.text
+            text: failure.text,
+            isEndTold: end < last ? before?.isEndTold == true : failure.retryAfter != nil && !failure.isWaitGuessed
         )
         self.open[key] = state
         return state
@@ -140,7 +143,7 @@ package struct BreakerBoard: Sendable {
 
     /// Lets one message at a time try what is left alone, on an operator's word; returns what is left alone all the same.
     ///
-    /// That is a provider whose quota or rate is used up until a moment that is known: to ask before it only costs more.
+    /// That is a provider whose quota or rate is used up until a moment that it told: to ask before it only costs more.
     package mutating func probeNow(at now: Timestamp) -> [BreakerKey] {
         let refused = self.open.keys.filter { !self.probing.contains($0) && self.refusal(of: $0, at: now) != nil }
         let spent = refused.filter { $0.part == .whole && self.open[$0]?.isSpent == true }
@@ -205,8 +208,8 @@ package struct BreakerBoard: Sendable {
 }
 
 extension BreakerState {
-    /// Whether it waits for a limit of the provider to end, and until when.
+    /// Whether it waits for a limit of the provider to end at a moment that it told.
     fileprivate var isSpent: Bool {
-        self.openUntil != nil && [.quotaExceeded, .rateLimited].contains(self.reason)
+        self.isEndTold && self.openUntil != nil && [.quotaExceeded, .rateLimited].contains(self.reason)
     }
 }

@@ -37,19 +37,23 @@ package struct BreakerState: Hashable, Sendable {
     package var reason: Failure.Reason
     /// For people: the reply or error that opened it.
     package var text: String
+    /// Whether the other side said until when, and not our backoff.
+    package var isEndTold: Bool
 
     package init(
         openUntil: Timestamp?,
         openedAt: Timestamp,
         openings: Int,
         reason: Failure.Reason,
-        text: String
+        text: String,
+        isEndTold: Bool = false
     ) {
         self.openUntil = openUntil
         self.openedAt = openedAt
         self.openings = openings
         self.reason = reason
         self.text = text
+        self.isEndTold = isEndTold
     }
 }
 

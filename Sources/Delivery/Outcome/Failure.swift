@@ -13,6 +13,8 @@ package struct Failure: Error, Hashable, Sendable {
     package var text: String
     /// How long the other side asked us to wait, or the time to a documented reset; nil when it did not say.
     package var retryAfter: Duration?
+    /// `retryAfter` is our own guess: nobody said it, and an operator may know better.
+    package var isWaitGuessed: Bool
     /// The closed word for metrics and logs.
     package var reason: Reason
 
@@ -23,7 +25,8 @@ package struct Failure: Error, Hashable, Sendable {
         status: EnhancedStatusCode,
         text: String,
         reason: Reason,
-        retryAfter: Duration? = nil
+        retryAfter: Duration? = nil,
+        isWaitGuessed: Bool = false
     ) {
         self.persistence = persistence
         self.scope = scope
@@ -32,6 +35,7 @@ package struct Failure: Error, Hashable, Sendable {
         self.text = text
         self.reason = reason
         self.retryAfter = retryAfter
+        self.isWaitGuessed = isWaitGuessed
     }
 
     package enum Persistence: String, Hashable, Sendable, Codable, CaseIterable {

@@ -11,6 +11,7 @@ enum Schema {
         ("2026-11-25 diagnoses", diagnoses),
         ("2026-11-25 transport security", transportSecurity),
         ("2026-11-26 finished messages", finishedMessages),
+        ("2026-11-26 told ends", toldEnds),
     ]
 
     static var migrator: DatabaseMigrator {
@@ -167,6 +168,11 @@ private let transportSecurity = """
 // For the retention: what is long finished is found without a look at what is not, whatever its id.
 private let finishedMessages = """
     CREATE INDEX messages_finished ON messages(finished_at) WHERE finished_at IS NOT NULL;
+    """
+
+// Of what an earlier version wrote nobody knows: an operator may have it tried.
+private let toldEnds = """
+    ALTER TABLE breakers ADD COLUMN is_end_told INTEGER NOT NULL DEFAULT 0;
     """
 
 /// The numbers in `recipients.state`; up to `held` a recipient is unfinished, up to `waiting` it can be leased.

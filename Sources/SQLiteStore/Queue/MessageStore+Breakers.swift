@@ -5,7 +5,7 @@ extension MessageStore {
     package func breakers() async throws(StoreFailure) -> [BreakerKey: BreakerState] {
         let rows = try await self.readers.read { connection in
             try connection.rows(
-                "SELECT provider, kind, name, open_until, opened_at, openings, reason, text FROM breakers"
+                "SELECT provider, kind, name, open_until, opened_at, openings, reason, text, is_end_told FROM breakers"
             ) { row in
                 (
                     BreakerKey(provider: row.text(0), part: .init(kind: row.text(1), name: row.text(2))),
@@ -14,7 +14,8 @@ extension MessageStore {
                         openedAt: Timestamp(microseconds: row.integer(4)),
                         openings: Int(row.integer(5)),
                         reason: Failure.Reason(rawValue: row.text(6)) ?? .serviceUnavailable,
-                        text: row.text(7)
+                        text: row.text(7),
+                        isEndTold: row.integer(8) != 0
                     )
                 )
             }
@@ -30,13 +31,14 @@ extension MessageStore {
                 return
             }
             try connection.run(
-                "INSERT OR REPLACE INTO breakers VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                "INSERT OR REPLACE INTO breakers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 name + [
                     SQLValue(state.openUntil?.microseconds),
                     .integer(state.openedAt.microseconds),
                     SQLValue(state.openings),
                     .text(state.reason.rawValue),
                     .text(state.text),
+                    .integer(state.isEndTold ? 1 : 0),
                 ]
             )
         }

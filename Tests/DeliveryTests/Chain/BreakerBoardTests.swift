@@ -67,6 +67,22 @@ struct BreakerBoardTests {
                 isProbed: false
             ),
             Flush(
+                testDescription: "too many requests, without a word on when there were few enough",
+                failure: .sample(.transient, .provider, reason: .rateLimited),
+                isProbed: true
+            ),
+            Flush(
+                testDescription: "a spent quota whose end is guessed",
+                failure: .sample(
+                    .transient,
+                    .provider,
+                    reason: .quotaExceeded,
+                    retryAfter: .seconds(3_600),
+                    isWaitGuessed: true
+                ),
+                isProbed: true
+            ),
+            Flush(
                 testDescription: "a destination that found us too fast",
                 key: BreakerKey(provider: "gmail", part: .destination("x.test")),
                 failure: .sample(.transient, .destination, reason: .rateLimited, retryAfter: .seconds(600)),
@@ -87,6 +103,19 @@ struct BreakerBoardTests {
         #expect(permit == .probe([flush.key]))
         #expect(board.probeNow(at: now).isEmpty)
         #expect(board.permit("gmail", from: nil, to: "x.test", at: now) == .refused(until: now + .seconds(10)))
+    }
+
+    @Test("a limit whose end is told stays told when those that were under way hear of it without an end")
+    func toldEndStays() {
+        var board = self.board()
+        let told = Failure.sample(.transient, .provider, reason: .rateLimited, retryAfter: .seconds(600))
+        _ = board.trip(self.gmail, by: told, at: self.start)
+        let state = board.trip(self.gmail, by: .sample(.transient, .provider, reason: .rateLimited), at: self.start)
+        #expect(state.isEndTold)
+        #expect(board.probeNow(at: self.start) == [self.gmail])
+        let late = self.start + .seconds(600)
+        _ = board.permit("gmail", from: nil, to: nil, at: late)
+        #expect(!board.trip(self.gmail, by: .sample(.transient, .provider, reason: .rateLimited), at: late).isEndTold)
     }
 
     @Test("of single destinations nothing is remembered for ever; of providers everything")

@@ -221,7 +221,8 @@ import Testing
                 persistence: .transient,
                 scope: .provider,
                 reason: .quotaExceeded,
-                wait: .seconds(3_600)
+                wait: .seconds(3_600),
+                isWaitGuessed: true
             ),
             ResponseRow(
                 status: 403,
@@ -296,5 +297,6 @@ import Testing
         #expect(failure.scope == row.scope)
         #expect(failure.reason == row.reason)
         #expect(failure.retryAfter == row.wait)
+        #expect(failure.isWaitGuessed == row.isWaitGuessed)
     }
 }

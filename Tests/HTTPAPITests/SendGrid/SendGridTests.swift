@@ -269,7 +269,8 @@ import Testing
                 persistence: .transient,
                 scope: .provider,
                 reason: .quotaExceeded,
-                wait: .seconds(3_600)
+                wait: .seconds(3_600),
+                isWaitGuessed: true
             ),
             ResponseRow(
                 status: 401,
@@ -278,7 +279,8 @@ import Testing
                 persistence: .transient,
                 scope: .provider,
                 reason: .quotaExceeded,
-                wait: .seconds(3_600)
+                wait: .seconds(3_600),
+                isWaitGuessed: true
             ),
             ResponseRow(
                 status: 402,
@@ -379,6 +381,7 @@ import Testing
         #expect(failure.scope == row.scope)
         #expect(failure.reason == row.reason)
         #expect(failure.retryAfter == row.wait)
+        #expect(failure.isWaitGuessed == row.isWaitGuessed)
         #expect(failure.stage == .commit)
         #expect(commits == 1)
     }
