@@ -104,6 +104,30 @@ struct HistoryTests {
         await store.close()
     }
 
+    @Test("names the domains that most recipients wait for, and those that most mail is sent from")
+    func domains() async throws {
+        let store = try self.fixture.open()
+        #expect(try await store.waitingDomains(limit: 9).isEmpty)
+        #expect(try await store.senderDomains(limit: 9).isEmpty)
+        let domains = ["few.test", "many.test", "Many.test", "[192.0.2.1]", "[192.0.2.1]", "[192.0.2.1]", "few.test"]
+        for (number, domain) in domains.enumerated() {
+            var new = SampleQueue.new(Int64(number), recipients: number == 6 ? 1 : 2, domain: domain)
+            let sender = Mailbox(localPart: "app", domain: MailDomain("from-\(number < 3 ? "A" : "b").test"))
+            new.message = SampleQueue.message(Int64(number), reversePath: number == 3 ? .null : .mailbox(sender))
+            try await store.enqueue(new)
+        }
+        #expect(try await store.waitingDomains(limit: 9) == ["many.test", "few.test"])
+        #expect(try await store.waitingDomains(limit: 1) == ["many.test"])
+        #expect(try await store.senderDomains(limit: 9) == ["from-a.test", "from-b.test"])
+        for number in Int64(0)...1 {
+            try await store.finish(SampleQueue.delivered(SampleQueue.start(9, of: number, recipients: [0, 1])))
+        }
+        #expect(try await store.hold(.message(SampleQueue.id(2))) == 2)
+        #expect(try await store.waitingDomains(limit: 9) == ["few.test"])
+        #expect(try await store.senderDomains(limit: 9) == ["from-b.test", "from-a.test"], "what is unfinished first")
+        await store.close()
+    }
+
     @Test("counts all that there is, whatever a list shows")
     func counts() async throws {
         let store = try self.fixture.open()

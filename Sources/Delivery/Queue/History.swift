@@ -19,6 +19,12 @@ package protocol History: Sendable {
     /// All that is not finished, counted.
     func backlog() async throws(StoreFailure) -> Backlog
 
+    /// Domains that recipients wait for or are tried at, in lower case, those of the most recipients first; no address literals.
+    func waitingDomains(limit: Int) async throws(StoreFailure) -> [String]
+
+    /// Domains in whose name there are messages, in lower case: first those of the most unfinished, then of the most.
+    func senderDomains(limit: Int) async throws(StoreFailure) -> [String]
+
     /// What the gateway found out by itself, newest last.
     func diagnoses(limit: Int) async throws(StoreFailure) -> [DiagnosisRecord]
 }

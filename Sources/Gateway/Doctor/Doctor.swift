@@ -98,6 +98,7 @@ package enum Doctor {
     }
 
     private static func surroundings(_ parts: Parts, _ options: DoctorOptions) async -> DoctorSurroundings {
+        // The newest say where mail goes now; what waits and who sends is counted over all, where it is wanted.
         // A store that cannot be read is reported by the gateway itself; here it only has nothing to tell.
         let unfinished = (try? await parts.history?.messages(unfinishedOnly: true, limit: 1_000)) ?? []
         let recent = (try? await parts.history?.messages(unfinishedOnly: false, limit: 1_000)) ?? []
@@ -117,7 +118,6 @@ package enum Doctor {
             failingSince: parts.failingSince,
             domain: options.domain ?? self.recentDomain(messages) ?? parts.configuration.doctor.testDomain,
             spool: options.spool ?? self.defaultSpool,
-            messages: messages,
             now: .civil,
             deadline: .now + self.patience
         )

@@ -28,8 +28,6 @@ struct DoctorSurroundings: Sendable {
     /// The domain that is looked up and called.
     let domain: String
     let spool: String
-    /// What was delivered and what waits, at most the last thousand messages of each; counts are `History.backlog()`.
-    let messages: [MessageRecord]
     let now: Timestamp
     /// When no further question is asked.
     let deadline: ContinuousClock.Instant
@@ -62,34 +60,19 @@ struct DoctorSurroundings: Sendable {
         }
     }
 
-    /// Domains that mail waits for, those of the most recipients first; without the one that is looked up anyway.
-    var waitingDomains: [String] {
-        var counts: [String: Int] = [:]
-        for recipient in self.messages.lazy.flatMap(\.recipients) where recipient.state == .waiting {
-            if let domain = mailDomain(of: recipient.mailbox) {
-                counts[domain, default: 0] += 1
-            }
-        }
-        let others = counts.filter { $0.key != self.domain && !$0.key.hasPrefix("[") }
-        return others.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.prefix(4).map(\.key)
+    /// Domains that mail waits for, those of the most recipients in the whole store first; without the one that is looked up.
+    func waitingDomains() async -> [String] {
+        // A store that cannot be read is told of by the check of the queue.
+        let domains = (try? await self.history?.waitingDomains(limit: 5)) ?? []
+        return Array(domains.filter { $0 != self.domain }.prefix(4))
     }
 
-    /// Domains in whose name mail was sent lately, the most frequent first; the configured one when there was none.
-    var senderDomains: [String] {
-        var counts: [String: Int] = [:]
-        for message in self.messages {
-            if let domain = mailDomain(of: message.reversePath) {
-                counts[domain, default: 0] += 1
-            }
-        }
-        let found = counts.sorted { ($1.value, $0.key) < ($0.value, $1.key) }.map(\.key).prefix(5)
-        return found.isEmpty ? [self.configuration.domain] : Array(found)
+    /// Domains in whose name mail is sent, those of the most mail in the whole store first, what is not finished before the
+    /// rest; the configured one when there is none.
+    func senderDomains() async -> [String] {
+        let domains = (try? await self.history?.senderDomains(limit: 5)) ?? []
+        return domains.isEmpty ? [self.configuration.domain] : domains
     }
-}
-
-/// What stands after the last `@`, in lower case; nil when there is none.
-private func mailDomain(of mailbox: String) -> String? {
-    mailbox.lastIndex(of: "@").map { mailbox[mailbox.index(after: $0)...].lowercased() }
 }
 
 /// What one check heard and another one needs.

@@ -34,6 +34,32 @@ extension HistoryReader {
             )
         }
     }
+
+    package func waitingDomains(limit: Int) async throws(StoreFailure) -> [String] {
+        try await self.read { connection in
+            // Not by the index of addresses, which has all that was ever delivered.
+            try connection.rows(
+                """
+                SELECT lower(domain) AS name FROM recipients INDEXED BY recipients_due
+                WHERE state <= 2 AND state <> 2 AND domain NOT LIKE '[%'
+                GROUP BY name ORDER BY count(*) DESC, name LIMIT ?
+                """,
+                [SQLValue(limit)]
+            ) { $0.text(0) }
+        }
+    }
+
+    package func senderDomains(limit: Int) async throws(StoreFailure) -> [String] {
+        try await self.read { connection in
+            try connection.rows(
+                """
+                SELECT lower(reverse_domain) AS name FROM messages WHERE reverse_domain <> ''
+                GROUP BY name ORDER BY sum(finished_at IS NULL) DESC, count(*) DESC, name LIMIT ?
+                """,
+                [SQLValue(limit)]
+            ) { $0.text(0) }
+        }
+    }
 }
 
 extension Connection {
@@ -71,5 +97,13 @@ extension MessageStore {
 
     package func backlog() async throws(StoreFailure) -> Backlog {
         try await self.readers.backlog()
+    }
+
+    package func waitingDomains(limit: Int) async throws(StoreFailure) -> [String] {
+        try await self.readers.waitingDomains(limit: limit)
+    }
+
+    package func senderDomains(limit: Int) async throws(StoreFailure) -> [String] {
+        try await self.readers.senderDomains(limit: limit)
     }
 }

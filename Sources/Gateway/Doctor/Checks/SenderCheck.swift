@@ -29,7 +29,7 @@ struct SenderCheck: DoctorCheck {
         guard !surroundings.isInBackground else {
             return []
         }
-        let domains = surroundings.senderDomains
+        let domains = await surroundings.senderDomains()
         return await withTaskGroup(of: (Int, [DoctorFinding]).self) { group in
             for (index, domain) in domains.enumerated() {
                 group.addTask { (index, await Self.findings(domain, surroundings)) }

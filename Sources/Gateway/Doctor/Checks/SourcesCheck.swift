@@ -9,7 +9,7 @@ struct SourcesCheck: DoctorCheck {
     func run(_ surroundings: DoctorSurroundings) async -> [DoctorFinding] {
         let table = await Self.table(
             surroundings.resolver,
-            [surroundings.domain] + surroundings.waitingDomains,
+            [surroundings.domain] + (await surroundings.waitingDomains()),
             hosts: surroundings.hosts.map(\.host)
         )
         return Self.findings(table, surroundings.resolver.sources().map(\.source), since: surroundings.failingSince)
