@@ -4,6 +4,9 @@ import Logging
 import MailModel
 
 extension HTTPAPIProvider {
+    /// Pages of a look-up that are read at most: more than enough for the recipients of any message.
+    package static let lookUpPageLimit = 50
+
     /// The recipients for whom the service has taken the message over already, though its answer never came.
     ///
     /// Asked only about those in doubt here. A service that does not tell, or cannot be asked, leaves the doubt as it was, and
@@ -15,33 +18,77 @@ extension HTTPAPIProvider {
         until deadline: ContinuousClock.Instant
     ) async -> [Recipient.Number: Outcome] {
         let doubtful = recipients.filter { $0.progress.ambiguousAt == self.name }
-        guard !doubtful.isEmpty, !addresses.isEmpty, var request = self.service.lookUp(mail) else {
+        guard !doubtful.isEmpty, !addresses.isEmpty, let request = self.service.lookUp(mail) else {
             return [:]
         }
+        let acceptance = Acceptance(
+            reply: Reply(250, .init(2, 0, 0), "looked up: accepted by an earlier call"),
+            providerMessageID: mail.bareMessageID
+        )
+        var known: [Recipient.Number: Outcome] = [:]
+        var next: HTTPRequest? = request
+        var pages = 0
+        while let request = next, known.count < doubtful.count {
+            pages += 1
+            guard pages <= Self.lookUpPageLimit else {
+                self.logFailedLookUp("it names more events than are read", mail.id, doubtful.count - known.count)
+                break
+            }
+            let (taken, following) = await self.page(request, of: mail, at: addresses, until: deadline)
+            for recipient in doubtful where taken.contains(recipient.mailbox.inASCIIWherePossible.lowercased()) {
+                known[recipient.number] = .delivered(acceptance)
+            }
+            switch following {
+            case .more(let request): next = request
+            case .end: next = nil
+            case .unknown(let reason):
+                next = nil
+                if known.count < doubtful.count {
+                    self.logFailedLookUp(reason, mail.id, doubtful.count - known.count)
+                }
+            }
+        }
+        return known
+    }
+
+    private enum Following {
+        case more(HTTPRequest)
+        case end
+        /// What would come after this cannot be read.
+        case unknown(String)
+    }
+
+    /// Reads one page: the addresses that it names, in lower case, and what comes after it.
+    private func page(
+        _ request: HTTPRequest,
+        of mail: OutgoingMail,
+        at addresses: [IPAddress],
+        until deadline: ContinuousClock.Instant
+    ) async -> (taken: Set<String>, following: Following) {
+        var request = request
         request.timeout = max(.milliseconds(1), min(request.timeout, deadline - .now))
         do throws(HTTPFailure) {
             let response = try await self.client.send(request, addresses: addresses)
-            guard let named = self.service.takenOver(in: response) else {
-                self.logFailedLookUp("HTTP \(response.status)", mail.id)
-                return [:]
+            guard let page = self.service.takenOver(in: response, of: mail) else {
+                return ([], .unknown("HTTP \(response.status)"))
             }
-            let taken = Set(named.map { $0.lowercased() })
-            let known = doubtful.filter { taken.contains($0.mailbox.inASCIIWherePossible.lowercased()) }
-            let acceptance = Acceptance(
-                reply: Reply(250, .init(2, 0, 0), "looked up: accepted by an earlier call"),
-                providerMessageID: mail.bareMessageID
-            )
-            return Dictionary(known.map { ($0.number, .delivered(acceptance)) }) { first, _ in first }
+            let taken = Set(page.takenOver.map { $0.lowercased() })
+            switch page.rest {
+            case .none: return (taken, .end)
+            case .page(let next): return (taken, .more(next))
+            case .elsewhere: return (taken, .unknown("the next page is not below the base URL"))
+            }
         } catch {
-            self.logFailedLookUp(TransportFailures.failure(error, secrets: self.service.secrets).text, mail.id)
-            return [:]
+            return ([], .unknown(TransportFailures.failure(error, secrets: self.service.secrets).text))
         }
     }
 
-    private func logFailedLookUp(_ reason: String, _ id: QueueID) {
+    private func logFailedLookUp(_ reason: String, _ id: QueueID, _ count: Int) {
         self.logger.info(
             "the mail API does not tell whether it has the message; it is sent again",
-            metadata: ["queue-id": "\(id)", "provider": "\(self.name)", "reason": "\(reason)"]
+            metadata: [
+                "queue-id": "\(id)", "provider": "\(self.name)", "reason": "\(reason)", "recipients": "\(count)",
+            ]
         )
     }
 }

@@ -24,8 +24,8 @@ package protocol HTTPMailService: Sendable {
     /// A request that asks for whom the service has taken a message over; nil where nobody tells.
     func lookUp(_ mail: OutgoingMail) -> HTTPRequest?
 
-    /// The addresses that a response to that request names; nil when it tells nothing.
-    func takenOver(in response: HTTPResponse) -> [String]?
+    /// What a response to that request tells; nil when it tells nothing.
+    func takenOver(in response: HTTPResponse, of mail: OutgoingMail) -> LookUpPage?
 
     /// A request that shows whether the key is accepted, and sends nothing.
     var probe: HTTPRequest { get }
@@ -45,7 +45,28 @@ package protocol HTTPMailService: Sendable {
 
 extension HTTPMailService {
     package func lookUp(_ mail: OutgoingMail) -> HTTPRequest? { nil }
-    package func takenOver(in response: HTTPResponse) -> [String]? { nil }
+    package func takenOver(in response: HTTPResponse, of mail: OutgoingMail) -> LookUpPage? { nil }
+}
+
+/// A page of a service's answer to the question for whom it has a message.
+package struct LookUpPage: Sendable {
+    /// Where the answer goes on.
+    package enum Rest: Sendable {
+        /// This page is the last one.
+        case none
+        case page(HTTPRequest)
+        /// There is more, at a place where it is not asked for.
+        case elsewhere
+    }
+
+    /// Addresses for which the service has taken the message over.
+    package var takenOver: [String]
+    package var rest: Rest
+
+    package init(takenOver: [String], rest: Rest = .none) {
+        self.takenOver = takenOver
+        self.rest = rest
+    }
 }
 
 /// A message on its way to a service.

@@ -8,7 +8,12 @@ extension MailgunService {
             var recipient: String?
         }
 
+        struct Paging: Decodable {
+            var next: String?
+        }
+
         var items: [Event]
+        var paging: Paging?
     }
 
     /// As many events as Mailgun gives at a time.
@@ -17,21 +22,46 @@ extension MailgunService {
     /// The events of the message that say "accepted", of which there is one for each recipient.
     ///
     /// A key that may only send is refused here. Events come some seconds late: what is due sooner, as right after
-    /// a crash, or was for more recipients than one page holds, may be sent again.
+    /// a crash, may be sent again.
     package func lookUp(_ mail: OutgoingMail) -> HTTPRequest? {
         guard let domain = try? self.domain(mail), let id = queryValue(mail.bareMessageID) else {
             return nil
         }
-        return self.get("/v3/\(domain)/events?event=accepted&limit=\(Self.pageLimit)&message-id=\(id)")
+        return self.page("\(self.events(domain))?event=accepted&limit=\(Self.pageLimit)&message-id=\(id)")
     }
 
-    package func takenOver(in response: HTTPResponse) -> [String]? {
-        guard response.status == 200,
+    package func takenOver(in response: HTTPResponse, of mail: OutgoingMail) -> LookUpPage? {
+        guard response.status == 200, !response.isTruncated, let domain = try? self.domain(mail),
             let events = try? JSONDecoder().decode(Events.self, from: Data(response.body))
         else {
             return nil
         }
-        return events.items.filter { $0.event == "accepted" }.compactMap(\.recipient)
+        var page = LookUpPage(
+            takenOver: events.items.filter { $0.event == "accepted" }.compactMap(\.recipient)
+        )
+        // The page after the last one is empty, and names one more.
+        if !events.items.isEmpty, let next = events.paging?.next, !next.isEmpty {
+            let path = String(next.dropFirst(self.root.count))
+            page.rest = self.isPage(next, of: domain) ? .page(self.page(path)) : .elsewhere
+        }
+        return page
+    }
+
+    private var root: String { self.endpoint.url("") }
+
+    private func events(_ domain: String) -> String { "/v3/\(domain)/events" }
+
+    private func page(_ path: String) -> HTTPRequest {
+        var request = self.get(path)
+        // Three hundred events are longer than any other response.
+        request.responseLimit = 1 << 20
+        return request
+    }
+
+    /// Whether the key may be shown there: the same service and the same domain's events.
+    private func isPage(_ url: String, of domain: String) -> Bool {
+        url.utf8.count <= 4_096 && url.hasPrefix(self.endpoint.url(self.events(domain)) + "/") && !url.contains("..")
+            && url.utf8.allSatisfy { $0 > 0x20 && $0 < 0x7F }
     }
 }
 

@@ -24,9 +24,10 @@ import Testing
         ).run()
     }
 
-    private func events(_ recipients: String...) -> Result<HTTPResponse, HTTPFailure> {
+    private func events(_ recipients: String..., next: String? = nil) -> Result<HTTPResponse, HTTPFailure> {
         let items = recipients.map { #"{"event":"accepted","recipient":"\#($0)","message":{"size":1}}"# }
-        return response(200, #"{"items":[\#(items.joined(separator: ","))],"paging":{}}"#)
+        let paging = next.map { #""next":"\#($0)""# } ?? ""
+        return response(200, #"{"items":[\#(items.joined(separator: ","))],"paging":{\#(paging)}}"#)
     }
 
     @Test("sends nothing a second time that the service has taken over")
@@ -45,6 +46,59 @@ import Testing
             return acceptance.providerMessageID
         }
         #expect(named == ["1@web", "1@web"])
+    }
+
+    private static let secondPage = "https://api.mailgun.net/v3/mg.test/events/W3siYSI6"
+
+    @Test("reads the next page where the first does not name all, and each may be as long as 300 events are")
+    func readsOn() async throws {
+        let (report, requests, commits) = try await self.run([
+            self.events("taro@example.jp", next: Self.secondPage),
+            self.events("u@xn--bcher-kva.test", next: Self.secondPage + "x"),
+        ])
+        #expect(requests.map(\.method) == [.get, .get] && requests.last?.url == Self.secondPage)
+        #expect(requests.allSatisfy { $0.responseLimit == 1 << 20 })
+        #expect(requests.allSatisfy { $0.headers.contains { $0.name == "Authorization" } })
+        #expect(commits == 0 && report.outcomes.values.allSatisfy { $0.failure == nil })
+    }
+
+    @Test("ends with the empty page, which names one more")
+    func readsToTheEnd() async throws {
+        let (_, requests, commits) = try await self.run([
+            self.events("taro@example.jp", next: Self.secondPage), self.events(next: Self.secondPage), Self.queued,
+        ])
+        #expect(requests.map(\.method) == [.get, .get, .post] && commits == 1)
+        #expect(!bodyText(try #require(requests.last)).contains("name=\"to\"\r\n\r\ntaro@"))
+    }
+
+    @Test(
+        "shows the key nowhere but at the domain's own events",
+        arguments: [
+            "https://evil.test/v3/mg.test/events/x", "http://api.mailgun.net/v3/mg.test/events/x",
+            "https://api.mailgun.net.evil.test/v3/mg.test/events/x", "https://api.mailgun.net/v3/other.test/events/x",
+            "https://api.mailgun.net/v3/mg.test/events/../../x", "https://api.mailgun.net/v3/mg.test/events/x y",
+        ]
+    )
+    func staysThere(next: String) async throws {
+        let (_, requests, _) = try await self.run([self.events("taro@example.jp", next: next), Self.queued])
+        #expect(requests.map(\.method) == [.get, .post])
+        #expect(!bodyText(try #require(requests.last)).contains("name=\"to\"\r\n\r\ntaro@"))
+    }
+
+    @Test("reads so many pages and no more, and sends to those who were in none")
+    func boundsPages() async throws {
+        let (_, requests, commits) = try await self.run([self.events("taro@example.jp", next: Self.secondPage)])
+        #expect(requests.filter { $0.method == .get }.count == HTTPAPIProvider.lookUpPageLimit)
+        #expect(requests.last?.method == .post && commits == 1)
+    }
+
+    @Test("keeps what the pages said before one that could not be read")
+    func losesAPage() async throws {
+        let (_, requests, _) = try await self.run([
+            self.events("taro@example.jp", next: Self.secondPage), response(500), Self.queued,
+        ])
+        #expect(requests.map(\.method) == [.get, .get, .post])
+        #expect(!bodyText(try #require(requests.last)).contains("name=\"to\"\r\n\r\ntaro@"))
     }
 
     @Test("keeps what it learned when there is no time left for the others")
