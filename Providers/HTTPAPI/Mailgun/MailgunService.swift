@@ -70,6 +70,10 @@ package struct MailgunService: HTTPMailService {
             form.add("to", recipient.mailbox.inASCIIWherePossible)
         }
         form.add("o:tracking", "no")
+        // A tag that Mailgun might refuse is not worth the message.
+        for tag in MessageTags.tags(of: mail.header) where tag.utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) {
+            form.add("o:tag", tag)
+        }
         if self.configuration.isTestMode {
             form.add("o:testmode", "yes")
         }

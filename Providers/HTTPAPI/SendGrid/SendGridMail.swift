@@ -90,7 +90,7 @@ extension SendGridMail {
         self.attachments = attachments.isEmpty ? nil : attachments
         let headers = passedHeaders(mail.header)
         self.headers = headers.isEmpty ? nil : headers
-        let categories = SendGridTags.categories(mail.header)
+        let categories = MessageTags.tags(of: mail.header)
         self.categories = categories.isEmpty ? nil : categories
         self.custom_args = ["gw_id": "\(mail.id)"]
         self.mail_settings = isSandbox ? MailSettings(sandbox_mode: Switch(enable: true)) : nil

@@ -58,6 +58,24 @@ import Testing
         #expect(acceptance.providerMessageID == "1@web")
     }
 
+    @Test("gives the tags of the message, and of them none that would not be taken")
+    func tags() async throws {
+        let attempt = ScriptedAttempt(
+            service: try self.service(),
+            answers: [Self.accepted],
+            content: SampleMessages.lines(
+                "From: a@app.example.com",
+                "X-Gateway-Tag: order",
+                "X-Tags: [\"mail\", \"order\", \"caf\\u00e9\"]",
+                "X-Tag: new",
+                "",
+                "x"
+            )
+        )
+        let (_, requests, _) = await attempt.run()
+        #expect(self.values("o:tag", try #require(requests.first)) == ["order", "mail", "new"])
+    }
+
     @Test("takes Bcc fields out of the message")
     func removesBlindCopies() async throws {
         let attempt = ScriptedAttempt(

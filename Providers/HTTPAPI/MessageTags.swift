@@ -1,10 +1,10 @@
 import FoundationEssentials
 import MessageFormat
 
-/// The tags that an application gives a message, as SendGrid's categories.
-enum SendGridTags {
+/// The tags that an application gives a message: `X-Gateway-Tag` and `X-Tag`, each once or more, and lists in `X-Tags`.
+enum MessageTags {
     /// At most 10, each at most 255 characters, no two alike.
-    static func categories(_ header: HeaderSection) -> [String] {
+    static func tags(of header: HeaderSection) -> [String] {
         var tags = header.all("X-Gateway-Tag").map(\.text)
         for field in header.all("X-Tags") {
             tags += self.list(field.text)
