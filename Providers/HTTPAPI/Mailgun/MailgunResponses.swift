@@ -41,7 +41,8 @@ extension MailgunService {
             ServiceFailures.misconfigured(quote)
         case 413:
             ServiceFailures.tooLarge(quote)
-        // An edge that has nobody to hand a call to says 503, too; no mail was taken over.
+        // An edge that has nobody to hand a call to says 503, too; no mail was taken over. Of 500, 502 and 504 nobody
+        // knows, whatever their body: those behind the edge may have had the call.
         case 421, 503:
             ServiceFailures.unavailable(quote, wait: response.wait())
         case 429:

@@ -48,6 +48,7 @@ extension SendGridService {
         case 429:
             // This header stands on every response and tells of the rate of requests, never of credits.
             return ServiceFailures.rate(quote, wait: response.wait(resetHeader: "X-RateLimit-Reset"))
+        // The API itself says that it failed; without its words, as from an edge, nobody knows what became of the call.
         case 500... where !errors.isEmpty:
             return ServiceFailures.unavailable(quote, wait: response.wait())
         case 408, 409, 425, 500..., ..<300:

@@ -352,6 +352,20 @@ import Testing
                 reason: .serviceUnavailable
             ),
             ResponseRow(
+                status: 504,
+                body: error("oops"),
+                persistence: .transient,
+                scope: .provider,
+                reason: .serviceUnavailable
+            ),
+            ResponseRow(
+                status: 502,
+                body: error("oops"),
+                persistence: .transient,
+                scope: .provider,
+                reason: .serviceUnavailable
+            ),
+            ResponseRow(
                 status: 503,
                 body: error("oops"),
                 persistence: .transient,
