@@ -6,11 +6,13 @@ import MailModel
 extension HTTPAPIProvider {
     /// Pages of a look-up that are read at most: more than enough for the recipients of any message.
     package static let lookUpPageLimit = 50
+    /// Since when somebody must be in doubt before it counts that the service does not name him: events come late.
+    package static let lookUpDelay = Duration.seconds(60)
 
     /// The recipients for whom the service has taken the message over already, though its answer never came.
     ///
     /// Asked only about those in doubt here. A service that does not tell, or cannot be asked, leaves the doubt as it was, and
-    /// the message is sent again.
+    /// the message is sent again. Who is not named, and was just sent to, as before a crash, waits and is asked for again.
     func lookUp(
         _ mail: OutgoingMail,
         for recipients: [Recipient],
@@ -40,7 +42,9 @@ extension HTTPAPIProvider {
             }
             switch following {
             case .more(let request): next = request
-            case .end: next = nil
+            case .end:
+                next = nil
+                known.merge(self.notYet(doubtful.filter { known[$0.number] == nil })) { known, _ in known }
             case .unknown(let reason):
                 next = nil
                 if known.count < doubtful.count {
@@ -49,6 +53,22 @@ extension HTTPAPIProvider {
             }
         }
         return known
+    }
+
+    /// Those of whom the service may tell later, with how long they wait for it.
+    private func notYet(_ unnamed: [Recipient]) -> [Recipient.Number: Outcome] {
+        var outcomes: [Recipient.Number: Outcome] = [:]
+        for recipient in unnamed {
+            guard let since = recipient.progress.deferredSince else {
+                continue
+            }
+            // Not for longer, though the clock may have been set back.
+            let rest = min(Self.lookUpDelay, since + Self.lookUpDelay - self.now())
+            if rest > .zero {
+                outcomes[recipient.number] = .failed(TransportFailures.notToldYet(rest))
+            }
+        }
+        return outcomes
     }
 
     private enum Following {

@@ -102,6 +102,19 @@ enum TransportFailures {
         )
     }
 
+    /// The service may have the message and does not tell yet: nothing is sent, and nothing is held against it.
+    static func notToldYet(_ wait: Duration) -> Failure {
+        Failure(
+            .transient,
+            .local,
+            .data,
+            status: .init(4, 4, 2),
+            text: "it may have been accepted, and the service tells only after a while; it is asked again first",
+            reason: .noAnswer,
+            retryAfter: wait
+        )
+    }
+
     static let interrupted = Failure(
         .transient,
         .local,

@@ -69,6 +69,7 @@ struct ScriptedAttempt {
     var recipients = ["user@gmail.com"]
     /// The provider whose answer never came at the attempt before; that of this attempt is called `api`.
     var ambiguousAt: String?
+    var deferredSince: Timestamp?
     var resolver = FixedResolver()
     var deadline = Duration.seconds(60)
 
@@ -90,7 +91,7 @@ struct ScriptedAttempt {
                 Recipient(
                     number: number,
                     forwardPath: .init(mailbox: mailbox(address)),
-                    progress: .init(ambiguousAt: self.ambiguousAt)
+                    progress: .init(deferredSince: self.deferredSince, ambiguousAt: self.ambiguousAt)
                 )
             },
             deadline: .now + self.deadline,

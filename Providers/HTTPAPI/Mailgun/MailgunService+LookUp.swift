@@ -21,8 +21,7 @@ extension MailgunService {
 
     /// The events of the message that say "accepted", of which there is one for each recipient.
     ///
-    /// A key that may only send is refused here. Events come some seconds late: what is due sooner, as right after
-    /// a crash, may be sent again.
+    /// A key that may only send is refused here. Events come some seconds late.
     package func lookUp(_ mail: OutgoingMail) -> HTTPRequest? {
         guard let domain = try? self.domain(mail), let id = queryValue(mail.bareMessageID) else {
             return nil

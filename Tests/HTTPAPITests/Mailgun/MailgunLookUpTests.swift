@@ -1,6 +1,7 @@
 import Delivery
 import HTTPAPI
 import HTTPTransport
+import MailModel
 import TestKit
 import Testing
 
@@ -46,6 +47,25 @@ import Testing
             return acceptance.providerMessageID
         }
         #expect(named == ["1@web", "1@web"])
+    }
+
+    @Test(
+        "sends nothing before the service can tell, keeps what it tells, and does not wait for one that does not",
+        arguments: [(-10, true, 50), (-60, true, nil), (3_600, true, 60), (-10, false, nil)]
+    )
+    func waits(since seconds: Int, tells: Bool, wait: Int?) async throws {
+        let attempt = ScriptedAttempt(
+            service: try #require(MailgunService(.init(key: ScriptedAttempt.key, domain: "mg.test"))),
+            answers: [tells ? self.events("taro@example.jp") : response(401), Self.queued],
+            recipients: Self.recipients,
+            ambiguousAt: "api",
+            deferredSince: ScriptedAttempt.now + .seconds(seconds)
+        )
+        let (report, requests, commits) = await attempt.run()
+        #expect(report.outcomes[0]?.failure == nil)
+        #expect(report.outcomes[1]?.failure?.scope == wait.map { _ in .local })
+        #expect(report.outcomes[1]?.failure?.retryAfter == wait.map { .seconds($0) })
+        #expect(requests.count == (wait == nil ? 2 : 1) && commits == (wait == nil ? 1 : 0))
     }
 
     private static let secondPage = "https://api.mailgun.net/v3/mg.test/events/W3siYSI6"
