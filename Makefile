@@ -69,6 +69,7 @@ microbench: setup ## micro-benchmarks of parser, content, store, DNS codec and c
 failover: build ## scenarios of DNS, exchangers and providers in trouble (needs the failover lab: HIKYAKU_LAB=path)
 	Tests/Failover/run-own
 	Tests/Failover/latency
+	Tests/Failover/chaos --rounds 3
 
 format: ## format all Swift code
 	swift format --in-place --recursive $(SWIFT_FOLDERS)
