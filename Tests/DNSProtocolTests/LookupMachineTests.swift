@@ -145,11 +145,10 @@ struct LookupMachineTests {
         #expect(machine.answered(1, self.negative) == [.finish(.unconfirmed)])
     }
 
-    @Test("before plain words alone are believed, one encrypted source is asked, whoever speaks through it")
+    @Test("before plain words alone are believed, an encrypted source is heard, whoever speaks through it")
     func asksEncrypted() {
         let outcomes: [(Interpretation, LookupMachine.Verdict)] = [
-            (self.records, .answer(2)), (self.negative, .answer(0)), (self.silence, .answer(0)),
-            (self.failure, .answer(0)), (self.bogus, .bogus),
+            (self.records, .answer(2)), (self.negative, .answer(0)), (self.bogus, .bogus),
         ]
         for (word, verdict) in outcomes {
             var machine = self.machine(["a", "b", "a#", "b#"])
@@ -158,12 +157,23 @@ struct LookupMachineTests {
             #expect(machine.answered(1, self.negative) == [.ask(2)])
             #expect(machine.answered(2, word) == [.finish(verdict)], "\(word)")
         }
+        let later: [(Interpretation, LookupMachine.Verdict)] = [
+            (self.records, .answer(4)), (self.silence, .answer(0)),
+        ]
+        for (word, verdict) in later {
+            var machine = self.machine(["a", "b", "a#", "a#-", "b#"])
+            _ = machine.start()
+            _ = machine.answered(0, self.negative)
+            _ = machine.answered(1, self.negative)
+            #expect(machine.answered(2, self.failure) == [.ask(4)], "the next one that has not just failed")
+            #expect(machine.answered(4, word) == [.finish(verdict)], "\(word)")
+        }
         var late = self.machine(["a", "b", "a#"])
         _ = late.start()
         _ = late.answered(0, self.negative)
         _ = late.answered(1, self.negative)
         #expect(late.deadlineReached() == [.finish(.answer(0))])
-        for sources in [["a", "b#", "a#"], ["a", "b", "a#-"]] {
+        for sources in [["a", "b#", "a#"], ["a", "b", "a#-", "b#-"]] {
             var machine = self.machine(sources)
             _ = machine.start()
             _ = machine.answered(0, self.negative)

@@ -17,12 +17,12 @@ extension LookupMachine {
         return last.isEmpty ? self.settle(mildest) : last
     }
 
-    /// Asks one encrypted source whose witness may have spoken in the clear, unless one was asked already; what it cannot answer
-    /// changes nothing.
+    /// Asks an encrypted source whose witness may have spoken in the clear, and the next one where that fails, until one has
+    /// spoken; what none of them can answer changes nothing.
     private mutating func askEncrypted() -> [Action] {
         let encrypted = self.sources.indices.filter { self.sources[$0].isEncrypted }
-        guard encrypted.allSatisfy({ self.progress[$0].isWaiting }),
-            let index = encrypted.first(where: { !self.sources[$0].isDoubtful })
+        guard !encrypted.contains(where: { self.progress[$0].hasSpoken }),
+            let index = encrypted.first(where: { self.progress[$0].isWaiting && !self.sources[$0].isDoubtful })
         else {
             return []
         }
