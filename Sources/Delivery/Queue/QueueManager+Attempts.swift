@@ -54,6 +54,7 @@ extension QueueManager {
         if work.lacksContent {
             do throws(StoreFailure) {
                 work.message.content = try await self.store.content(of: work.message.id)
+                work.lacksContent = false
             } catch {
                 return (.nothing, self.conclude(withoutAttempt: .unreadable(error), work))
             }
@@ -184,7 +185,7 @@ extension QueueManager {
             let (works, rest) = self.state.withLock {
                 self.assign(work.message, recipients, round, isBegun: false, at: now, &$0)
             }
-            next += works
+            next += work.lacksContent ? works.map(\.withContentInStore) : works
             for work in works {
                 let name = work.provider.name
                 self.events.movedOn(work.message.id, from: left, to: name, because: first.failure)

@@ -50,6 +50,13 @@ struct Work: Sendable {
         return work
     }
 
+    /// The same work, made for a message that came without its content.
+    var withContentInStore: Work {
+        var work = self
+        work.lacksContent = true
+        return work
+    }
+
     /// Whose breaker a word against the sender opens.
     var senderDomain: String {
         self.message.reversePath.breakerDomain

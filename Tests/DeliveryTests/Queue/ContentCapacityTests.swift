@@ -23,6 +23,27 @@ struct ContentCapacityTests {
         #expect(self.fixture.store.contentReads == (capacity == 0 ? 20 : 0))
     }
 
+    @Test("what waited without its content for too long has it when it goes the next way")
+    func takesContentAlong() async throws {
+        let (direct, provider) = (StallingProvider("direct"), MeasuringProvider())
+        let manager = self.fixture.manager(
+            [direct, provider],
+            configuration: .init(concurrency: 20, contentCapacity: 0)
+        )
+        try await self.fixture.running(manager) {
+            for number in 1...8 {
+                _ = self.fixture.submit(Int64(number), to: ["u@silent.test"], manager)
+            }
+            await direct.waitUntilStalled(5)
+            try await eventually {
+                self.fixture.clock.advanceToNextWake(within: .seconds(60))
+                return provider.sizes.count == 3
+            }
+            #expect(provider.sizes == [17, 17, 17])
+            direct.letGo()
+        }
+    }
+
     @Test("content that cannot be read makes the message wait, and opens no way out's breaker")
     func waitsForUnreadableContent() async throws {
         let provider = MeasuringProvider()
