@@ -58,12 +58,6 @@ package final class QueueManager: Sendable {
         /// A batch is on its way from the store into the lanes; operators' changes wait for its end.
         var isLeasing = false
         var leasingEnds: [CheckedContinuation<StoreFailure?, Never>] = []
-
-        mutating func takeLeasingEnds() -> [CheckedContinuation<StoreFailure?, Never>] {
-            defer { self.leasingEnds = [] }
-            return self.leasingEnds
-        }
-
         var isStopping = false
         /// When lanes are looked at in which mail may have waited for too long; nil while nothing waits.
         var reliefAt: ContinuousClock.Instant?
@@ -72,6 +66,11 @@ package final class QueueManager: Sendable {
         mutating func nextAttemptID(at now: Timestamp) -> Int64 {
             self.lastAttemptID = max(self.lastAttemptID + 1, QueueID.first(at: now).number)
             return self.lastAttemptID
+        }
+
+        mutating func takeLeasingEnds() -> [CheckedContinuation<StoreFailure?, Never>] {
+            defer { self.leasingEnds = [] }
+            return self.leasingEnds
         }
     }
 
@@ -85,7 +84,7 @@ package final class QueueManager: Sendable {
     let composeBounce: BounceComposer
     let executors: [any TaskExecutor]
     let wake = WakeSignal()
-    /// Rings when a lane rests, so that somebody wakes it in time.
+    /// Rings when a lane rests or something begins to wait, so that somebody looks at it in time.
     let paceBell = WakeSignal()
     /// Rings at a stop when something that was between store and lanes has come to its end.
     let stopBell = WakeSignal()
