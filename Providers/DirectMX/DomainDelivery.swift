@@ -25,6 +25,8 @@ struct DomainDelivery {
     private var verdict: Failure?
     /// An address was passed by since nothing answers over its family; counts only where nothing else is known.
     private var deadFamily: Failure?
+    /// Addresses that answered as ourselves; another exchanger may have them, too.
+    private var ownAddresses: Set<IPAddress> = []
     private var addressesLeft = 0
     /// What may still be spent on addresses that keep silent.
     private var connectTimeLeft = Duration.zero
@@ -103,8 +105,10 @@ struct DomainDelivery {
 
     /// Tries hosts until one has given its word on the recipients, or addresses or time are spent.
     private mutating func deliver(to hosts: [String], known: IPAddress?) async {
+        var wasAllSeen = hosts.count <= Self.hostLimit
         for (index, host) in hosts.prefix(Self.hostLimit).enumerated() {
             guard self.addressesLeft > 0, ContinuousClock.now < self.deadline else {
+                wasAllSeen = false
                 break
             }
             let usable: [IPAddress]
@@ -133,12 +137,19 @@ struct DomainDelivery {
                 }
             }
         }
-        let wasAllSeen = hosts.count <= Self.hostLimit && ContinuousClock.now < self.deadline
-        let unseen = wasAllSeen ? FailureTable.noAddress : FailureTable.notAllSeen
+        self.giveUp(wasAllSeen: wasAllSeen && ContinuousClock.now < self.deadline)
+    }
+
+    /// No host has taken the message.
+    private mutating func giveUp(wasAllSeen: Bool) {
         if let deadFamily, self.verdict.map({ $0.persistence == .permanent }) ?? true {
             self.verdict = deadFamily
         }
-        self.fail(self.verdict ?? unseen(self.domain.text))
+        // That one of them is ourselves says nothing of those that were not looked at.
+        if !wasAllSeen, self.verdict.map({ $0.reason == .mailLoop }) ?? true {
+            self.verdict = FailureTable.notAllSeen(self.domain.text)
+        }
+        self.fail(self.verdict ?? FailureTable.noAddress(self.domain.text))
     }
 
     /// Tries the addresses of one host; true when the recipients have their outcomes.
@@ -162,6 +173,10 @@ struct DomainDelivery {
             switch verdict.scope {
             // RFC 8689 §4.2.1: another host of the domain may keep the promise that this one does not.
             case .capability where self.message.parameters.requireTLS && verdict.status.subject == 7: break
+            // By its name alone: a wrong exchanger or a stranger's mistake, unless all others say so, too. No place among
+            // the exchangers follows from it, and who hands the mail to us all the same is found out by the trace fields.
+            case .capability where failure.cause == .ourselves:
+                self.ownAddresses.formUnion([report.endpoint?.address].compactMap(\.self))
             // What is said of the message, or is our own trouble, is no better at another host.
             case .capability, .message, .recipient, .sender, .local:
                 self.fail(verdict)
@@ -301,6 +316,7 @@ struct DomainDelivery {
         var usable: [IPAddress] = []
         for address in addresses {
             switch self.configuration.addressFilter.verdict(on: address) {
+            case .usable where self.ownAddresses.contains(address): self.consider(FailureTable.ourselves(host))
             case .usable: usable.append(address)
             case .prohibited: self.consider(FailureTable.prohibited(host, address))
             case .ourOwn: self.consider(FailureTable.ourselves(host))

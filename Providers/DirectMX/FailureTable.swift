@@ -160,7 +160,8 @@ enum FailureTable {
         case .notOffered: return row(.transient, .destination, (4, 7, 4), .tlsFailed)
         case .tooLarge: return row(.permanent, .capability, (5, 3, 4), .tooLarge)
         case .unwritable: return row(.permanent, .recipient, (5, 1, 3), .protocolError)
-        case .ourselves: return row(.permanent, .destination, (5, 4, 6), .mailLoop)
+        // As of an address that is ours: another way may know where the mail belongs.
+        case .ourselves: return row(.permanent, .capability, (5, 4, 6), .mailLoop)
         case .secretUnreadable: return row(.transient, .provider, (4, 3, 5), .misconfigured)
         case .local: return row(.transient, .local, (4, 3, 0), .localTrouble)
         }

@@ -14,10 +14,12 @@ struct DirectMXProviderTests {
         _ resolver: ScriptedResolver,
         port: Int,
         allowed: [String] = ["127.0.0.0/8"],
-        heloName: String = "gateway.example"
+        heloName: String = "gateway.example",
+        maximumAddresses: Int = 5
     ) -> DirectMXProvider {
         var configuration = DirectMXConfiguration(heloName: heloName)
         configuration.port = port
+        configuration.maximumAddresses = maximumAddresses
         configuration.addressFilter = AddressFilter(
             allowed: allowed.compactMap { CIDRBlock($0) },
             own: [.v4(0x0808_0404), .v4(0x0A00_0009)]
@@ -253,16 +255,68 @@ struct DirectMXProviderTests {
         }
     }
 
-    @Test("a host that greets with our own name is a mail loop")
-    func loop() async throws {
-        try await FakeExchanger.run { exchanger in
-            let resolver = ScriptedResolver(
-                exchangers: ["example.com": .exchangers("mx1.example.com")],
-                addresses: ["mx1.example.com": .hosts("127.0.0.1")]
-            )
-            let report = await self.attempt(resolver, port: exchanger.port, heloName: "MX.example.test")
-            #expect(report.outcomes[0]?.failure?.reason == .mailLoop)
-            #expect(exchanger.record.messages.isEmpty)
+    struct Loop: Sendable, CustomTestStringConvertible {
+        var testDescription: String
+        /// Of the first exchanger and the second; `127.0.0.1` greets with our own name, `127.0.0.2` with another one.
+        var hosts: [Lookup<IPAddress>]
+        var maximumAddresses = 5
+        /// Nil where the message is taken.
+        var persistence: Failure.Persistence?
+        var scope = Failure.Scope.capability
+        var reason = Failure.Reason.mailLoop
+    }
+
+    @Test(
+        "a host that greets with our own name is a mail loop, and never asked twice; another host or way may take the mail",
+        arguments: [
+            Loop(testDescription: "alone", hosts: [.hosts("127.0.0.1")], persistence: .permanent),
+            Loop(testDescription: "another exchanger", hosts: [.hosts("127.0.0.1"), .hosts("127.0.0.2")]),
+            Loop(testDescription: "another address", hosts: [.hosts("127.0.0.1", "127.0.0.2")]),
+            Loop(
+                testDescription: "the same address under two names",
+                hosts: [.hosts("127.0.0.1"), .hosts("127.0.0.1")],
+                persistence: .permanent
+            ),
+            Loop(
+                testDescription: "another exchanger without address",
+                hosts: [.hosts("127.0.0.1"), .noData(timeToLive: .zero)],
+                persistence: .permanent
+            ),
+            Loop(
+                testDescription: "another exchanger that is down",
+                hosts: [.hosts("127.0.0.1"), .hosts("127.0.0.3")],
+                persistence: .transient,
+                scope: .destination,
+                reason: .connectionFailed
+            ),
+            Loop(
+                testDescription: "another exchanger that is not looked at any more",
+                hosts: [.hosts("127.0.0.1"), .hosts("127.0.0.2")],
+                maximumAddresses: 1,
+                persistence: .transient,
+                scope: .destination,
+                reason: .timeout
+            ),
+        ]
+    )
+    func loop(_ loop: Loop) async throws {
+        var script = FakeExchangerScript()
+        script.greeting = "220 Gateway.Example ESMTP"
+        try await FakeExchanger.run(script) { ourselves in
+            try await FakeExchanger.run(address: "127.0.0.2", port: ourselves.port) { other in
+                let names = (1...loop.hosts.count).map { "mx\($0).example.com" }
+                let exchangers = names.enumerated().map { MailExchanger(preference: UInt16($0), host: $1) }
+                let resolver = ScriptedResolver(
+                    exchangers: ["example.com": .records(exchangers, timeToLive: .seconds(1))],
+                    addresses: Dictionary(zip(names, loop.hosts)) { first, _ in first }
+                )
+                let provider = self.provider(resolver, port: other.port, maximumAddresses: loop.maximumAddresses)
+                let failure = await self.attempt(provider, to: ["a@example.com"]).outcomes[0]?.failure
+                #expect(failure?.persistence == loop.persistence)
+                #expect(failure.map { $0.scope == loop.scope && $0.reason == loop.reason } ?? true, "\(failure as Any)")
+                #expect(ourselves.record.connections == 1 && ourselves.record.messages.isEmpty)
+                #expect(other.record.messages.count == (loop.persistence == nil ? 1 : 0))
+            }
         }
     }
 

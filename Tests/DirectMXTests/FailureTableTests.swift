@@ -126,7 +126,7 @@ struct FailureTableTests {
                 scope: .capability,
                 status: "5.3.4"
             ),
-            Event(seen: .init(.greeting, .ourselves), persistence: .permanent, scope: .destination, status: "5.4.6"),
+            Event(seen: .init(.greeting, .ourselves), persistence: .permanent, scope: .capability, status: "5.4.6"),
             Event(seen: .init(.data, .local("x")), persistence: .transient, scope: .local, status: "4.3.0"),
         ]
     )
