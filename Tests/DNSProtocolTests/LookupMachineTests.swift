@@ -181,6 +181,25 @@ struct LookupMachineTests {
         }
     }
 
+    @Test("that there is no MX is confirmed as NXDOMAIN is, before mail goes to the domain's own host (RFC 5321 §5.1)")
+    func confirmsImplicitExchanger() {
+        let rows: [([String], LookupMachine.NegativeRule, Interpretation?, LookupMachine.Verdict)] = [
+            (["A", "c"], .agreement, self.records, .answer(1)), (["A", "c"], .agreement, self.mild, .answer(0)),
+            (["A", "c"], .agreement, self.silence, .unconfirmed), (["A", "B"], .agreement, self.silence, .unconfirmed),
+            (["A"], .agreement, nil, .answer(0)), (["A"], .caution, nil, .unconfirmed),
+        ]
+        for (sources, rule, second, verdict) in rows {
+            var machine = self.machine(sources, rule)
+            _ = machine.start()
+            var actions = machine.answered(0, self.mild)
+            if let second {
+                #expect(actions == [.ask(1)])
+                actions = machine.answered(1, second)
+            }
+            #expect(actions == [.finish(verdict)], "\(sources) \(rule) \(second as Any)")
+        }
+    }
+
     @Test("those that failed are not asked over another transport once two others agree")
     func noSecondChance() {
         var machine = self.machine(["a", "b", "c", "c"])

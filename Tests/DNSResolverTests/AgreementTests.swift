@@ -47,6 +47,28 @@ struct AgreementTests {
         }
     }
 
+    @Test("that there is no MX is believed only where a second server agrees, or there is only one")
+    func implicitExchanger() async throws {
+        let zone: [String: [FakeNameServer.Record]] = ["A plain.test": [.address(0x7F00_0001)]]
+        try await FakeNameServer.run(zone: zone) { server in
+            try await FakeNameServer.run(zone: zone) { second in
+                let closed = try await ResolverFixture.closedPort()
+                let alone = await self.fixture.chain([ResolverFixture.source(server), closed])
+                    .mailExchangers(of: "plain.test")
+                #expect(!alone.isNegative, "nobody confirms it")
+                for chain in [self.fixture.chain(server), self.fixture.chain(server, second)] {
+                    guard case .noData = await chain.mailExchangers(of: "plain.test").lookup else {
+                        Issue.record("nobody contradicts it")
+                        return
+                    }
+                }
+                var cautious = self.fixture
+                cautious.configuration.isCautious = true
+                #expect(await !cautious.chain(server).mailExchangers(of: "plain.test").isNegative)
+            }
+        }
+    }
+
     @Test("a host that one source denies in both families is asked of others in both")
     func deniedHost() async throws {
         let octets = Array(repeating: UInt8(0), count: 15) + [1]

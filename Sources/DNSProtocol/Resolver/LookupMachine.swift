@@ -3,9 +3,10 @@
 /// A source that has not answered within the head start is joined by the next one; one that failed is replaced at
 /// once. The first answer with records wins, however many deny it: a mail that can be delivered is never bounced.
 /// "There is no such thing" is believed when two witnesses that are independent of each other agree and nobody who can
-/// answer contradicts, or when there is one witness only; where all of it came in the clear, an encrypted source is asked
-/// first, since a network that diverts plain DNS answers in everybody's name. An answer that nobody validated does not
-/// stand while a validator calls it bogus.
+/// answer contradicts, or when there is one witness only. That is so of a name that does not exist as of a record that
+/// does not, such as an MX, for want of which mail would go to the domain's own host. Where all of it came in the clear, an
+/// encrypted source is asked first, one after the other until one answers, since a network that diverts plain DNS answers
+/// in everybody's name. An answer that nobody validated does not stand while a validator calls it bogus.
 package struct LookupMachine: Sendable {
     package enum Action: Hashable, Sendable {
         /// Ask the source at this index, and tell of its answer with `answered`.

@@ -23,6 +23,8 @@ package protocol Resolver: Sendable {
 package enum Lookup<Record: Sendable & Hashable>: Sendable, Hashable {
     case records([Record], timeToLive: Duration)
     /// The name exists without such a record: for MX, the domain itself is the implicit exchanger (RFC 5321 §5.1).
+    ///
+    /// Of MX it is said under the rule for NXDOMAIN: on one server's word only where there is no other one to ask.
     case noData(timeToLive: Duration)
     /// NXDOMAIN: the name does not exist.
     case noSuchName(timeToLive: Duration)
