@@ -11,7 +11,7 @@ package struct BreakerBoard: Sendable {
         package var longestRetryAfter: Duration
         /// How often one message may try a way that is closed until its configuration changes.
         package var probeInterval: Duration
-        /// How many attempts in a row may end without an answer before a way is left alone.
+        /// How many messages in a row may end without an answer before a way is left alone.
         package var doubtLimit: Int
 
         package init(
@@ -40,8 +40,8 @@ package struct BreakerBoard: Sendable {
 
     package private(set) var open: [BreakerKey: BreakerState]
     private var probing: Set<BreakerKey> = []
-    /// Attempts of a provider that ended without an answer since its last success.
-    private var doubts: [String: Int] = [:]
+    /// Messages that ended without an answer of a provider since its last success, up to the limit.
+    private var doubts: [String: Set<QueueID>] = [:]
     private let policy: Policy
 
     /// Starts with what the store remembers; ways that wait for a new configuration may be probed at once.
@@ -113,10 +113,13 @@ package struct BreakerBoard: Sendable {
         return state
     }
 
-    /// Counts an attempt whose answer never came; whether that is one too many, as it is for a probe.
-    package mutating func countDoubt(_ key: BreakerKey) -> Bool {
-        let count = self.doubts[key.provider, default: 0] + 1
-        self.doubts[key.provider] = count
+    /// Counts a message whose answer never came, once however often it is tried; whether that is one too many, as it is for a
+    /// probe.
+    package mutating func countDoubt(_ key: BreakerKey, of message: QueueID) -> Bool {
+        if self.doubts[key.provider, default: []].count < self.policy.doubtLimit {
+            self.doubts[key.provider, default: []].insert(message)
+        }
+        let count = self.doubts[key.provider, default: []].count
         return count >= self.policy.doubtLimit || self.probing.contains(key)
     }
 

@@ -57,6 +57,8 @@ package struct StrategyChain: Sendable, Hashable {
             return Judgement(.nextProvider(bouncesWhenExhausted: false), opens: breaker, alerts: true)
         case .destination:
             return permanent ? .bounce : self.judgeDestination(failure, deferredFor)
+        case .provider where failure.mayBeOfTheContent:
+            return Judgement(.nextProvider(bouncesWhenExhausted: false), opens: .providerInDoubt)
         case .provider:
             let breaker = permanent ? Judgement.Breaker.providerUntilChanged : .provider
             return Judgement(.nextProvider(bouncesWhenExhausted: false), opens: breaker, alerts: permanent)
@@ -129,7 +131,7 @@ package struct Judgement: Hashable, Sendable {
     package enum Breaker: Hashable, Sendable {
         /// Until the time that was asked for, or by backoff.
         case provider
-        /// By backoff, for other mail, once several attempts in a row have brought no answer.
+        /// By backoff, for other mail, once several messages in a row have brought no answer, or did not get through.
         case providerInDoubt
         /// Until configuration changes, a probe succeeds or an operator closes it.
         case providerUntilChanged
@@ -148,5 +150,19 @@ package struct Judgement: Hashable, Sendable {
         self.move = move
         self.opens = opens
         self.alerts = alerts
+    }
+}
+
+extension Failure {
+    /// Whether the content went out, or was about to, and the other side said nothing more: a large message on a slow or broken
+    /// path ends so, or one at which a filter chokes, while other mail passes.
+    fileprivate var mayBeOfTheContent: Bool {
+        guard self.persistence == .transient else {
+            return false
+        }
+        switch self.stage {
+        case .data, .commit: return [.timeout, .connectionLost, .noAnswer].contains(self.reason)
+        case .resolve, .connect, .tls, .greeting, .ehlo, .auth, .mail, .rcpt: return false
+        }
     }
 }

@@ -14,7 +14,7 @@ extension QueueManager {
             var changes = BreakerChanges()
             for (part, failure) in verdict.trips {
                 let key = work.key(for: part)
-                guard part != .providerInDoubt || state.board.countDoubt(key) else {
+                guard part != .providerInDoubt || state.board.countDoubt(key, of: work.message.id) else {
                     continue
                 }
                 let isNew = state.board.open[key] == nil

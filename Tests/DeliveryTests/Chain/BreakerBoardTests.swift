@@ -144,22 +144,22 @@ struct BreakerBoardTests {
         #expect(waits == [10, 20, 40, 60, 60].map { .seconds($0) })
     }
 
-    @Test("a run of answers that never came is a doubt; a success ends it, and a probe needs no run")
+    @Test("a run of messages without an answer is a doubt; a success ends it, and a probe needs no run")
     func doubts() {
         var board = self.board()
-        var run = (0..<2).map { _ in board.countDoubt(self.gmail) }
-        #expect(run == [false, false])
+        let count = { (board: inout BreakerBoard, messages: [Int64]) in
+            messages.map { board.countDoubt(self.gmail, of: QueueID(number: $0)) }
+        }
+        #expect(count(&board, [1, 2]) == [false, false])
         #expect(board.close(provider: "gmail", senderDomain: nil, destination: nil) == [])
-        run = (0..<3).map { _ in board.countDoubt(self.gmail) }
-        #expect(run == [false, false, true])
-        let other = board.countDoubt(BreakerKey(provider: "direct"))
+        #expect(count(&board, [1, 2, 1, 2, 3, 1]) == [false, false, false, false, true, true], "one counts once")
+        let other = board.countDoubt(BreakerKey(provider: "direct"), of: QueueID(number: 1))
         #expect(!other)
         _ = board.trip(self.gmail, by: .sample(.transient, .provider), at: self.start)
         _ = board.close(self.gmail)
         _ = board.trip(self.gmail, by: .sample(.transient, .provider), at: self.start)
         _ = board.permit("gmail", from: nil, to: nil, at: self.start + .seconds(10))
-        let probe = board.countDoubt(self.gmail)
-        #expect(probe)
+        #expect(count(&board, [1]) == [true])
     }
 
     @Test("the time that the provider asks for is kept, within the longest allowed")

@@ -108,6 +108,26 @@ struct StrategyChainTests {
             expected: Judgement(next, opens: .provider)
         ),
         Row(
+            testDescription: "content that does not get through moves on, and may be the fault of this message",
+            failure: .sample(.transient, .provider, .data, reason: .timeout),
+            expected: Judgement(next, opens: .providerInDoubt)
+        ),
+        Row(
+            testDescription: "a connection that breaks amid the content may be the fault of this message",
+            failure: .sample(.transient, .provider, .data, reason: .connectionLost),
+            expected: Judgement(next, opens: .providerInDoubt)
+        ),
+        Row(
+            testDescription: "a final dot that never left may be the fault of this message",
+            failure: .sample(.transient, .provider, .commit, reason: .timeout),
+            expected: Judgement(next, opens: .providerInDoubt)
+        ),
+        Row(
+            testDescription: "silence before the content closes the way for a while",
+            failure: .sample(.transient, .provider, .mail, reason: .timeout),
+            expected: Judgement(next, opens: .provider)
+        ),
+        Row(
             testDescription: "our own disk moves nothing",
             failure: .sample(.transient, .local, .commit),
             expected: Judgement(.waitHere)

@@ -245,6 +245,34 @@ struct QueueManagerTests {
         }
     }
 
+    @Test("one message whose content does not get through closes no way, however often; three different ones do")
+    func contentThatSticks() async throws {
+        let direct = ScriptedProvider("direct") { _, _ in
+            .failed(.sample(.transient, .provider, .data, reason: .timeout))
+        }
+        let manager = self.fixture.manager([direct])
+        try await self.fixture.running(manager) {
+            let large = self.fixture.submit(1, to: ["large@x.test"], manager)
+            for count in 1...5 {
+                await self.store.wait { $0.count == count }
+                #expect(manager.openBreakers.isEmpty)
+                guard case .waiting(let dueAt) = self.fixture.states(large).first else {
+                    Issue.record("it waits for the next round")
+                    return
+                }
+                self.clock.advance(by: dueAt - self.clock.wallTime)
+                manager.lookAgain()
+            }
+            await self.store.wait { $0.count == 6 }
+            for number in 2...3 {
+                #expect(manager.openBreakers.isEmpty)
+                _ = self.fixture.submit(Int64(number), to: ["\(number)@x.test"], manager)
+                await self.store.wait { $0.count == 5 + number }
+            }
+            #expect(manager.openBreakers.map(\.key.description) == ["direct"])
+        }
+    }
+
     @Test("on an operator's word one message tries a way that is left alone; when it succeeds, all that waited goes")
     func probesNow() async throws {
         let direct = ScriptedProvider("direct") { attempt, _ in
