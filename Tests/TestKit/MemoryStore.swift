@@ -23,6 +23,8 @@ package final class MemoryStore: Store {
         var contentReads = 0
         var afterLeasing: (@Sendable (LeasedBatch) async -> Void)?
         var beforeFinish: (@Sendable (AttemptResult) async -> Void)?
+        var beforeRelease: (@Sendable () async -> Void)?
+        var expediteCount = 0
         var putOffCount = 0
         var watchers:
             [(condition: @Sendable ([AttemptResult]) -> Bool, continuation: CheckedContinuation<Void, Never>)] = []
@@ -64,6 +66,16 @@ package final class MemoryStore: Store {
     /// Has something happen before an attempt's end is on record.
     package func beforeFinish(_ body: (@Sendable (AttemptResult) async -> Void)?) {
         self.state.withLock { $0.beforeFinish = body }
+    }
+
+    /// Has something happen before a lease is given back.
+    package func beforeRelease(_ body: (@Sendable () async -> Void)?) {
+        self.state.withLock { $0.beforeRelease = body }
+    }
+
+    /// How often what waits was let go at once.
+    package var expediteCount: Int {
+        self.state.withLock(\.expediteCount)
     }
 
     /// How often a recipient that was due was put off instead of being leased.
@@ -246,6 +258,7 @@ package final class MemoryStore: Store {
     }
 
     package func release(_ id: QueueID, recipients: [Recipient.Number], dueAt: Timestamp) async throws(StoreFailure) {
+        await self.state.withLock(\.beforeRelease)?()
         self.state.withLock { state in
             for index in state.entries[id]?.indices ?? 0..<0 {
                 guard let entry = state.entries[id]?[index], recipients.contains(entry.recipient.number) else {
@@ -259,6 +272,7 @@ package final class MemoryStore: Store {
 
     package func expedite(_ selection: QueueSelection, at now: Timestamp) async throws(StoreFailure) -> Int {
         self.state.withLock { state in
+            state.expediteCount += 1
             var count = 0
             for id in state.entries.keys {
                 for index in state.entries[id]?.indices ?? 0..<0 {

@@ -42,7 +42,10 @@ extension QueueManager {
     /// Brings one batch from the store into the lanes, or back; whether more is due.
     private func leaseBatch(of limit: Int, at now: Timestamp) async throws(StoreFailure) -> Bool {
         defer { self.endLeasing() }
-        self.state.withLock { $0.crowd.beginLeasing(at: now) }
+        let closings = self.state.withLock { state in
+            state.crowd.beginLeasing(at: now)
+            return state.closings
+        }
         let leased = try await self.store.leaseDue(at: now, limit: limit) { domain in
             self.state.withLock { self.putOff(domain, at: now, &$0) }
         }
@@ -54,6 +57,12 @@ extension QueueManager {
             }
         }
         await self.giveBack(given, at: now)
+        if self.state.withLock({ $0.closings != closings }) {
+            // A way that opened meanwhile has let go what waited, before these did.
+            for (id, _) in given {
+                _ = try await self.store.expedite(.message(id), at: now)
+            }
+        }
         return leased.hasMore
     }
 

@@ -245,6 +245,26 @@ struct QueueManagerTests {
         }
     }
 
+    @Test("what is given back to the store while its way opens goes at once, too")
+    func releasesWhatIsGivenBack() async throws {
+        let now = self.clock.wallTime
+        let down = BreakerState(openUntil: now, openedAt: now, openings: 1, reason: .serviceUnavailable, text: "down")
+        let manager = self.fixture.manager(
+            [ScriptedProvider(accepting: "direct")],
+            breakers: [BreakerKey(provider: "direct"): down]
+        )
+        (1...2).forEach { self.fixture.insertDue($0, to: ["a@x.test"]) }
+        let store = self.store
+        // The second one is refused beside the probe, and given back when that has been made.
+        store.beforeRelease {
+            store.beforeRelease(nil)
+            try? await eventually { store.expediteCount > 0 }
+        }
+        try await self.fixture.running(manager) {
+            try await eventually { store.results.count == 2 }
+        }
+    }
+
     @Test("one message whose content does not get through closes no way, however often; three different ones do")
     func contentThatSticks() async throws {
         let direct = ScriptedProvider("direct") { _, _ in
