@@ -39,6 +39,8 @@ package struct BreakerBoard: Sendable {
     }
 
     package private(set) var open: [BreakerKey: BreakerState]
+    /// How many have been closed so far: who sees another number than before knows that a way has opened meanwhile.
+    package private(set) var closings = 0
     private var probing: Set<BreakerKey> = []
     /// Messages that ended without an answer of a provider since its last success, up to the limit.
     private var doubts: [String: Set<QueueID>] = [:]
@@ -132,6 +134,7 @@ package struct BreakerBoard: Sendable {
         let closed = Self.keys(provider, from: senderDomain, to: destination)
             .filter { self.open.removeValue(forKey: $0) != nil }
         self.probing.subtract(closed)
+        self.closings += closed.count
         return closed
     }
 
@@ -141,6 +144,7 @@ package struct BreakerBoard: Sendable {
         let closed = self.open.keys.filter { $0 == key || (key.part == .whole && $0.provider == key.provider) }
         closed.forEach { self.open[$0] = nil }
         self.probing.subtract(closed)
+        self.closings += closed.count
         return closed
     }
 

@@ -30,7 +30,6 @@ extension QueueManager {
                     senderDomain: work.senderDomain,
                     destination: work.lane.destination
                 )
-                state.closings += changes.closed.count
             }
             state.board.endProbe(work.probes)
             return changes

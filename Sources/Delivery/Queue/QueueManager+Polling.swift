@@ -44,7 +44,7 @@ extension QueueManager {
         defer { self.endLeasing() }
         let closings = self.state.withLock { state in
             state.crowd.beginLeasing(at: now)
-            return state.closings
+            return state.board.closings
         }
         let leased = try await self.store.leaseDue(at: now, limit: limit) { domain in
             self.state.withLock { self.putOff(domain, at: now, &$0) }
@@ -57,7 +57,7 @@ extension QueueManager {
             }
         }
         await self.giveBack(given, at: now)
-        if self.state.withLock({ $0.closings != closings }) {
+        if self.state.withLock({ $0.board.closings != closings }) {
             // A way that opened meanwhile has let go what waited, before these did.
             for (id, _) in given {
                 _ = try await self.store.expedite(.message(id), at: now)

@@ -58,8 +58,6 @@ package final class QueueManager: Sendable {
         /// A batch is on its way from the store into the lanes; operators' changes wait for its end.
         var isLeasing = false
         var leasingEnds: [CheckedContinuation<StoreFailure?, Never>] = []
-        /// How often breakers have closed.
-        var closings = 0
         var isStopping = false
         /// When lanes are looked at in which mail may have waited for too long; nil while nothing waits.
         var reliefAt: ContinuousClock.Instant?
@@ -176,11 +174,7 @@ package final class QueueManager: Sendable {
 
     /// Closes a breaker on an operator's word, and lets what waits go at once; returns what was open.
     package func closeBreaker(_ key: BreakerKey) async throws(StoreFailure) -> [BreakerKey] {
-        let closed = self.state.withLock { state in
-            let closed = state.board.close(key)
-            state.closings += closed.count
-            return closed
-        }
+        let closed = self.state.withLock { $0.board.close(key) }
         try await self.announceClosed(closed)
         return closed
     }
