@@ -54,6 +54,11 @@ let package = Package(
             pkgConfig: "libidn2",
             providers: [.apt(["libidn2-dev"])]
         ),
+        .systemLibrary(
+            name: "CSQLite",
+            pkgConfig: "sqlite3",
+            providers: [.apt(["libsqlite3-dev"])]
+        ),
 
         // Floor 1: protocols and rules, without I/O.
         .target(name: "SMTPProtocol", dependencies: ["MailModel", buffer], swiftSettings: house),
@@ -96,7 +101,7 @@ let package = Package(
         ),
         .target(
             name: "SQLiteStore",
-            dependencies: ["MailModel", "Delivery", "DNSProtocol", buffer, grdb, sqlite, logging],
+            dependencies: ["MailModel", "CSQLite", "Delivery", "DNSProtocol", buffer, grdb, sqlite, logging],
             swiftSettings: house
         ),
 

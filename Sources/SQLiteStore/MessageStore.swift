@@ -1,3 +1,4 @@
+import CSQLite
 package import Delivery
 import GRDB
 package import Logging
@@ -58,11 +59,15 @@ package final class MessageStore: Sendable {
     /// Where large contents are written while they come in.
     package let contentFiles: ContentFiles
 
+    /// Whether SQLite allocates without counting, for which it must be told before its first use in the process.
+    private static let usesPlainMemory = hikyaku_sqlite_count_no_memory() == 0
+
     /// Opens the store, or makes an empty one where there has been none; blocks until that is done.
     ///
     /// Throws, with a text for the operator, when another process holds the store (`busy`), when the database is damaged,
     /// and when what is there shows that mail was lost from it: never begins with an empty queue by accident.
     package static func open(_ configuration: Configuration, logger: Logger) throws(StoreFailure) -> MessageStore {
+        _ = Self.usesPlainMemory
         let directory = StoreDirectory(configuration.directory)
         try directory.create()
         let lock = try StoreLock(directory.lock)

@@ -9,7 +9,7 @@ enum SQLValue: Sendable, ExpressibleByStringLiteral, ExpressibleByIntegerLiteral
     case integer(Int64)
     case text(String)
     case bytes([UInt8])
-    /// Bound without a copy: the statement ends before the buffer does.
+    /// Bound where it is: the statement ends before the buffer does.
     case buffer(ByteBuffer)
 
     init(stringLiteral value: String) {
@@ -78,16 +78,18 @@ struct ResultRow {
 
 /// A connection to the database on the thread that may use it, with cached statements that are bound and stepped raw.
 ///
-/// GRDB opens, migrates, begins and commits; between those its encoding and observation would cost more than SQLite does.
+/// GRDB opens and migrates; beyond that its encoding and observation would cost more than SQLite does.
 struct Connection {
     let database: Database
     /// The run of the gateway that this connection writes for; 0 for readers.
     let epoch: Int64
+    /// Of a connection that stays; nil where GRDB's own cache must do.
+    var statements: StatementCache?
 
     /// Runs a statement that gives no rows and returns how many rows it changed.
     @discardableResult
     func run(_ sql: String, _ values: [SQLValue] = []) throws -> Int {
-        try self.rows(sql, values) { _ in }
+        try self.eachRow(sql, values) { _ in true }
         return Int(sqlite3_changes(self.database.sqliteConnection))
     }
 
@@ -123,12 +125,12 @@ struct Connection {
 
     /// Hands out the rows of a query one by one until the body returns false.
     func eachRow(_ sql: String, _ values: [SQLValue] = [], _ body: (ResultRow) throws -> Bool) throws {
-        let statement = try self.database.cachedStatement(sql: sql).sqliteStatement
+        let statement = try self.statement(sql)
         defer {
             sqlite3_reset(statement)
             sqlite3_clear_bindings(statement)
         }
-        try self.bind(values[...], at: 1, to: statement) {
+        try self.bind(values, to: statement) {
             while true {
                 let code = sqlite3_step(statement)
                 guard code == SQLITE_ROW else {
@@ -142,15 +144,50 @@ struct Connection {
         }
     }
 
-    /// Binds values in order, then runs the body while the memory of buffers is still lent.
+    /// Runs the body between BEGIN IMMEDIATE and COMMIT; when it, or the commit, throws, nothing of it stays.
+    func transaction(_ body: () throws -> Void) throws {
+        try self.run("BEGIN IMMEDIATE")
+        do {
+            try body()
+            try self.run("COMMIT")
+        } catch {
+            // Of some errors SQLite has rolled back by itself.
+            if self.database.isInsideTransaction {
+                _ = try? self.run("ROLLBACK")
+            }
+            throw error
+        }
+    }
+
+    private func statement(_ sql: String) throws -> OpaquePointer {
+        try (self.statements?.statement(sql, of: self.database) ?? self.database.cachedStatement(sql: sql))
+            .sqliteStatement
+    }
+
+    /// Binds values in order, then runs the body while their memory is still lent.
+    ///
+    /// One piece of memory holds all texts; if SQLite copied them, each would take an allocation.
+    private func bind(_ values: [SQLValue], to statement: OpaquePointer, body: () throws -> Void) throws {
+        let size = values.reduce(0) { $0 + $1.copiedCount }
+        // Never empty: a null pointer would be NULL, and not an empty text.
+        try withUnsafeTemporaryAllocation(byteCount: size + 1, alignment: 1) { memory in
+            guard let start = memory.baseAddress else {
+                preconditionFailure("memory of \(memory.count) octets has no address")
+            }
+            try self.bind(values[...], at: 1, to: statement, copyingTo: start, body: body)
+        }
+    }
+
     private func bind(
         _ values: ArraySlice<SQLValue>,
         at index: Int32,
         to statement: OpaquePointer,
+        copyingTo memory: UnsafeMutableRawPointer,
         body: () throws -> Void
     ) throws {
         var index = index
         var rest = values
+        var memory = memory
         while let value = rest.popFirst() {
             switch value {
             case .null:
@@ -158,19 +195,14 @@ struct Connection {
             case .integer(let number):
                 try self.check(sqlite3_bind_int64(statement, index, number))
             case .text(var text):
-                try self.check(
-                    text.withUTF8 { utf8 in
-                        utf8.withMemoryRebound(to: CChar.self) {
-                            sqlite3_bind_text(statement, index, $0.baseAddress ?? emptyText, Int32($0.count), transient)
-                        }
-                    }
-                )
+                let count = text.withUTF8 { memory.copy($0) }
+                let start = memory.assumingMemoryBound(to: CChar.self)
+                try self.check(sqlite3_bind_text(statement, index, start, Int32(count), nil))
+                memory += count
             case .bytes(let bytes):
-                try self.check(
-                    bytes.withUnsafeBytes {
-                        sqlite3_bind_blob64(statement, index, $0.baseAddress, UInt64($0.count), transient)
-                    }
-                )
+                let count = bytes.withUnsafeBufferPointer { memory.copy($0) }
+                try self.check(sqlite3_bind_blob64(statement, index, memory, UInt64(count), nil))
+                memory += count
             case .buffer(let buffer):
                 return try buffer.withUnsafeReadableBytes { bytes in
                     let code =
@@ -178,7 +210,7 @@ struct Connection {
                         ? sqlite3_bind_zeroblob(statement, index, 0)
                         : sqlite3_bind_blob64(statement, index, bytes.baseAddress, UInt64(bytes.count), nil)
                     try self.check(code)
-                    try self.bind(rest, at: index + 1, to: statement, body: body)
+                    try self.bind(rest, at: index + 1, to: statement, copyingTo: memory, body: body)
                 }
             }
             index += 1
@@ -194,14 +226,23 @@ struct Connection {
     }
 }
 
-/// `SQLITE_TRANSIENT`, a macro that Swift does not import: SQLite makes a copy before the call returns.
-private let transient = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
+extension SQLValue {
+    /// How many octets of it are copied when it is bound.
+    fileprivate var copiedCount: Int {
+        switch self {
+        case .null, .integer, .buffer: 0
+        case .text(let text): text.utf8.count
+        case .bytes(let bytes): bytes.count
+        }
+    }
+}
 
-/// Where the empty string points to, since a null pointer would be NULL.
-///
-/// Never freed, never written.
-nonisolated(unsafe) private let emptyText: UnsafePointer<CChar> = {
-    let pointer = UnsafeMutablePointer<CChar>.allocate(capacity: 1)
-    pointer.initialize(to: 0)
-    return UnsafePointer(pointer)
-}()
+extension UnsafeMutableRawPointer {
+    /// Copies octets to where this points, and returns how many.
+    fileprivate func copy(_ octets: UnsafeBufferPointer<UInt8>) -> Int {
+        if let source = octets.baseAddress {
+            self.copyMemory(from: source, byteCount: octets.count)
+        }
+        return octets.count
+    }
+}

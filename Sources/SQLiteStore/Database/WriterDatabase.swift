@@ -13,6 +13,8 @@ final class WriterDatabase {
     private let lock: StoreLock
     private let logger: Logger
     private var queue: DatabaseQueue?
+    /// Of the handle that is open.
+    private let statements = StatementCache()
     /// Frames in the write-ahead log, kept by SQLite's hook after each commit.
     private let walFrames: UnsafeMutablePointer<Int32>
     private var generation: Int64 = 0
@@ -45,7 +47,7 @@ final class WriterDatabase {
 
     deinit {
         // The hook writes through the pointer as long as the connection is open.
-        self.queue = nil
+        self.abandonHandle()
         self.walFrames.deallocate()
     }
 
@@ -213,6 +215,7 @@ final class WriterDatabase {
     /// the index of the write-ahead log, which the readers of this process keep alive, so the next commit writes over
     /// them and flushes them again: nothing is built upon what was not flushed.
     func abandonHandle() {
+        self.statements.removeAll()
         self.queue = nil
     }
 
@@ -236,13 +239,12 @@ final class WriterDatabase {
         let queue = try self.openQueue()
         let bumps = self.needsGeneration
         try queue.writeWithoutTransaction { database in
-            try database.inTransaction(.immediate) {
-                let connection = Connection(database: database, epoch: self.epoch)
+            let connection = Connection(database: database, epoch: self.epoch, statements: self.statements)
+            try connection.transaction {
                 if bumps {
                     try connection.run("UPDATE meta SET value = value + 1 WHERE key = 'generation'")
                 }
                 try body(connection)
-                return .commit
             }
         }
         if bumps {
@@ -297,6 +299,7 @@ final class WriterDatabase {
     /// Moves everything into the database and closes it.
     func close() {
         self.checkpoint(truncate: true)
+        self.statements.removeAll()
         do {
             try self.queue?.close()
         } catch {

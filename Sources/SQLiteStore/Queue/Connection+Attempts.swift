@@ -19,13 +19,34 @@ extension Connection {
     /// Records what an attempt brought and where its recipients stand now.
     func finish(_ result: AttemptResult, _ attempt: StoredAttempt) throws {
         let id = result.start.messageID
-        let written = try self.run(
+        let isBegun = try self.run(
             """
-            INSERT INTO attempts SELECT id, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ? FROM messages WHERE id = ?
-            ON CONFLICT (message, id) DO UPDATE SET open = 0, finished_at = excluded.finished_at,
-                outcomes = excluded.outcomes, evidence = excluded.evidence,
-                provider_message_id = excluded.provider_message_id, move = excluded.move
+            UPDATE attempts SET open = 0, finished_at = ?, outcomes = ?, evidence = ?, provider_message_id = ?, move = ?
+            WHERE message = ? AND id = ?
             """,
+            [
+                .integer(result.finishedAt.microseconds),
+                .text(attempt.outcomes),
+                .text(attempt.evidence),
+                SQLValue(attempt.providerMessageID),
+                .text(result.move),
+                .integer(id.number),
+                .integer(result.start.id),
+            ]
+        )
+        if isBegun == 0 {
+            try self.insertWhole(result, attempt)
+        }
+        for update in result.updates {
+            try self.apply(update, to: id, at: result.finishedAt)
+        }
+    }
+
+    /// Inserts the row of an attempt that is over and was never begun, as where it failed before it had an effect.
+    private func insertWhole(_ result: AttemptResult, _ attempt: StoredAttempt) throws {
+        let id = result.start.messageID
+        let written = try self.run(
+            "INSERT INTO attempts SELECT id, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ? FROM messages WHERE id = ?",
             [
                 .integer(result.start.id),
                 .text(result.start.provider),
@@ -43,29 +64,24 @@ extension Connection {
         guard written > 0 else {
             throw StoreFailure(.missing, "\(id) is not in the store")
         }
-        for update in result.updates {
-            try self.apply(update, to: id, at: result.finishedAt)
-        }
     }
 
     /// Finishes a message of which no recipient is unfinished, and removes its content from the table unless it is kept.
     ///
-    /// Returns whether the message is finished now and its content is a file, which can only go after the commit.
+    /// Returns whether the message is finished now and its content, in no table, is a file, which can only go after the
+    /// commit.
     func closeIfFinished(_ id: QueueID, at moment: Timestamp, keepContent: Bool) throws -> Bool {
-        let hasFile = try self.rows(
+        let finished = try self.run(
             """
-            UPDATE messages SET finished_at = ? WHERE id = ?2 AND finished_at IS NULL
-                AND NOT EXISTS (SELECT 1 FROM recipients WHERE message = ?2 AND state <= 2) RETURNING flags & 8
+            UPDATE messages SET finished_at = ?1 WHERE id = ?2 AND finished_at IS NULL
+                AND NOT EXISTS (SELECT 1 FROM recipients WHERE message = ?2 AND state <= 2)
             """,
             [.integer(moment.microseconds), .integer(id.number)]
-        ) { $0.integer(0) != 0 }
-        guard !keepContent, let hasFile = hasFile.first else {
+        )
+        guard finished > 0, !keepContent else {
             return false
         }
-        if !hasFile {
-            try self.run("DELETE FROM contents WHERE message = ?", [.integer(id.number)])
-        }
-        return hasFile
+        return try self.run("DELETE FROM contents WHERE message = ?", [.integer(id.number)]) == 0
     }
 
     /// A recipient that an operator deleted stays deleted, unless it was delivered after all.

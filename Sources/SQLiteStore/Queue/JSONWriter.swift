@@ -30,18 +30,20 @@ struct JSONWriter {
     mutating func string(_ text: String) {
         self.separate()
         self.octets.append(UInt8(ascii: "\""))
-        let start = self.octets.count
-        self.octets.append(contentsOf: text.utf8)
-        if self.octets[start...].contains(where: needsEscape) {
-            self.octets.removeSubrange(start...)
-            self.writeEscaped(text)
+        var text = text
+        text.withUTF8 { utf8 in
+            if utf8.contains(where: needsEscape) {
+                self.writeEscaped(utf8)
+            } else {
+                self.octets.append(contentsOf: utf8)
+            }
         }
         self.octets.append(UInt8(ascii: "\""))
         self.needsComma = true
     }
 
-    private mutating func writeEscaped(_ text: String) {
-        for octet in text.utf8 {
+    private mutating func writeEscaped(_ text: UnsafeBufferPointer<UInt8>) {
+        for octet in text {
             switch octet {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"):
                 self.octets.append(UInt8(ascii: "\\"))
@@ -56,15 +58,18 @@ struct JSONWriter {
         }
     }
 
-    /// A member of an object whose value the caller writes next.
-    mutating func key(_ name: String) {
-        self.string(name)
+    /// A member of an object whose value the caller writes next; the name needs no escapes.
+    mutating func key(_ name: StaticString) {
+        self.separate()
+        self.octets.append(UInt8(ascii: "\""))
+        name.withUTF8Buffer { self.octets.append(contentsOf: $0) }
+        self.octets.append(UInt8(ascii: "\""))
         self.octets.append(UInt8(ascii: ":"))
         self.needsComma = false
     }
 
     /// Leaves out a member without a value.
-    mutating func member(_ name: String, _ value: String?) {
+    mutating func member(_ name: StaticString, _ value: String?) {
         guard let value else {
             return
         }
@@ -72,17 +77,17 @@ struct JSONWriter {
         self.string(value)
     }
 
-    mutating func member(_ name: String, _ value: Int64) {
+    mutating func member(_ name: StaticString, _ value: Int64) {
         self.key(name)
         self.word(String(value))
     }
 
-    mutating func member(_ name: String, _ value: Bool) {
+    mutating func member(_ name: StaticString, _ value: Bool) {
         self.key(name)
         self.word(value ? "true" : "false")
     }
 
-    mutating func member(_ name: String, _ values: [String]) {
+    mutating func member(_ name: StaticString, _ values: [String]) {
         self.key(name)
         self.array(values) { $0.string($1) }
     }
