@@ -15,6 +15,14 @@ package final class SMTPListener: Sendable {
     /// Octets; replies are all that we send.
     private static let sendBuffer: SocketOptionValue = 65_536
 
+    /// Most messages come in one read. Of its own accord a channel would shrink to the size of commands, and then read a
+    /// content in pieces, each of which goes through all that a read goes through.
+    private static let receiveBuffer = AdaptiveRecvByteBufferAllocator(
+        minimum: 16_384,
+        initial: 16_384,
+        maximum: 65_536
+    )
+
     private let shared: ListenerContext
     private let group: any EventLoopGroup
     private let state = Mutex(State())
@@ -90,6 +98,7 @@ package final class SMTPListener: Sendable {
             // Connections inherit it: what a client does not read takes little of the kernel's memory, either.
             .serverChannelOption(.socketOption(.so_sndbuf), value: Self.sendBuffer)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
+            .childChannelOption(.recvAllocator, value: Self.receiveBuffer)
             // TLS has a half-close of its own, and waits seconds for the peer's end of it if the socket allows one too.
             .childChannelOption(.allowRemoteHalfClosure, value: shared.configuration.tlsMode != .implicit)
             // Replies are short: who has not read so many of them reads none.

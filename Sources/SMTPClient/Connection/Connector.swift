@@ -78,6 +78,8 @@ final class Connector {
         ClientBootstrap(group: self.eventLoop)
             .connectTimeout(self.timeout)
             .channelOption(.socketOption(.tcp_nodelay), value: 1)
+            // Left alone, a channel of short replies would shrink it until the replies to a pipelined envelope take two reads.
+            .channelOption(.recvAllocator, value: FixedSizeRecvByteBufferAllocator(capacity: 2_048))
             .channelInitializer { [setUp] channel in
                 channel.eventLoop.makeCompletedFuture {
                     handler.value = try setUp(channel)
