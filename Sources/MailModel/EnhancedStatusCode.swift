@@ -36,7 +36,22 @@ package struct EnhancedStatusCode: Hashable, Sendable, CustomStringConvertible {
     }
 
     package var description: String {
-        "\(self.statusClass).\(self.subject).\(self.detail)"
+        String(unsafeUninitializedCapacity: 15) { octets in
+            var text = FixedText(octets)
+            text.write(self)
+            return text.count
+        }
+    }
+}
+
+extension FixedText {
+    /// The three numbers with their dots, in at most 15 octets.
+    mutating func write(_ code: EnhancedStatusCode) {
+        self.write(UInt16(code.statusClass))
+        self.write(".")
+        self.write(code.subject)
+        self.write(".")
+        self.write(code.detail)
     }
 }
 

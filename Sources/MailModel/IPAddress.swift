@@ -73,7 +73,7 @@ package enum IPAddress: Hashable, Sendable, CustomStringConvertible {
 
     /// The address as it stands in an SMTP address literal (RFC 5321 §4.1.3): `[192.0.2.1]`, `[IPv6:2001:db8::1]`.
     package var literal: String {
-        self.isIPv6 ? "[IPv6:\(self)]" : "[\(self)]"
+        (self.isIPv6 ? "[IPv6:" : "[") + self.description + "]"
     }
 }
 

@@ -5,7 +5,7 @@ package struct MailDomain: Hashable, Sendable, CustomStringConvertible {
 
     /// Wraps text that a parser has found to be a domain or an address literal.
     package init(_ text: String) {
-        self.text = text.hasSuffix(".") ? String(text.dropLast()) : text
+        self.text = text.utf8.last == UInt8(ascii: ".") ? String(text.dropLast()) : text
     }
 
     /// Whether this is an address literal such as `[192.0.2.1]`, which is never looked up.
@@ -32,7 +32,7 @@ package struct MailDomain: Hashable, Sendable, CustomStringConvertible {
 
     /// Whether the domain has only ASCII characters, and so needs no SMTPUTF8 (RFC 6531).
     package var isASCII: Bool {
-        self.text.utf8.allSatisfy { $0 < 0x80 }
+        consistsOfASCII(self.text)
     }
 
     package var description: String {
@@ -46,4 +46,10 @@ package struct MailDomain: Hashable, Sendable, CustomStringConvertible {
     package func hash(into hasher: inout Hasher) {
         hasher.combine(self.key)
     }
+}
+
+/// Whether a text has only ASCII characters; asked for every address, and so looked at as octets.
+func consistsOfASCII(_ text: String) -> Bool {
+    var text = text
+    return text.withUTF8 { $0.allSatisfy { $0 < 0x80 } }
 }

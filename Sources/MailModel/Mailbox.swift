@@ -17,6 +17,6 @@ package struct Mailbox: Hashable, Sendable, CustomStringConvertible {
 
     /// Whether the mailbox can travel without SMTPUTF8 (RFC 6531); a Unicode domain alone could go as A-labels.
     package var isASCII: Bool {
-        self.localPart.utf8.allSatisfy { $0 < 0x80 } && self.domain.isASCII
+        consistsOfASCII(self.localPart) && self.domain.isASCII
     }
 }

@@ -31,12 +31,24 @@ package struct Reply: Hashable, Sendable, CustomStringConvertible {
 
     /// The lines as one, for logs and records.
     package var text: String {
-        self.lines.joined(separator: " ")
+        self.lines.count == 1 ? self.lines[0] : self.lines.joined(separator: " ")
     }
 
     /// Code, enhanced code and text on one line, as people quote replies: `550 5.1.1 no such user`.
     package var description: String {
-        let enhanced = self.enhanced.map { "\($0) " } ?? ""
-        return "\(self.code) \(enhanced)\(self.text)"
+        let capacity = self.lines.reduce(5 + 1 + 15) { $0 + 1 + $1.utf8.count }
+        return String(unsafeUninitializedCapacity: capacity) { octets in
+            var text = FixedText(octets)
+            text.write(self.code)
+            if let enhanced = self.enhanced {
+                text.write(" ")
+                text.write(enhanced)
+            }
+            for line in self.lines {
+                text.write(" ")
+                text.write(text: line)
+            }
+            return text.count
+        }
     }
 }

@@ -133,34 +133,9 @@ private let monthNames: [StaticString] = [
     "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec",
 ]
 
-/// Writes text of a known form into memory that is large enough for it: every message is dated three times.
-private struct FixedText {
-    private let octets: UnsafeMutableBufferPointer<UInt8>
-    private(set) var count = 0
-
-    init(_ octets: UnsafeMutableBufferPointer<UInt8>) {
-        self.octets = octets
-    }
-
-    mutating func write(_ word: StaticString) {
-        for index in 0..<word.utf8CodeUnitCount {
-            self.octets[self.count] = word.utf8Start[index]
-            self.count += 1
-        }
-    }
-
-    /// The last digits of a number, with zeros in front.
-    mutating func write(_ number: Int, digits: Int) {
-        var rest = number.magnitude
-        for index in (0..<digits).reversed() {
-            self.octets[self.count + index] = UInt8(ascii: "0") + UInt8(rest % 10)
-            rest /= 10
-        }
-        self.count += digits
-    }
-
+extension FixedText {
     /// The time of day: `10:17:03`.
-    mutating func write(_ civil: CivilTime) {
+    fileprivate mutating func write(_ civil: CivilTime) {
         self.write(civil.hour, digits: 2)
         self.write(":")
         self.write(civil.minute, digits: 2)
