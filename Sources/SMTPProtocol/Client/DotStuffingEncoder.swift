@@ -66,21 +66,19 @@ package struct DotStuffingEncoder: Sendable {
                 index += 1
             case (.lineStart, _), (.insideLine, _):
                 self.position = .insideLine
-                index = Self.lineEnd(in: bytes, from: index + 1)
+                index = Self.textEnd(in: bytes, from: index + 1)
             }
         }
         flush(&output, bytes.count)
     }
 
-    private static func lineEnd(in bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
-        var index = start
-        var seen: UInt8 = 0
-        while true {
-            index = firstControl(in: bytes, from: index, seen: &seen)
-            guard index < bytes.count, bytes[index] != 0x0D, bytes[index] != 0x0A else {
-                return index
-            }
-            index += 1
+    /// The index of the next CR or LF that is to be looked at: those between ordinary lines stay as they are.
+    private static func textEnd(in bytes: UnsafeRawBufferPointer, from start: Int) -> Int {
+        var isEightBit = false
+        var index = endOfOrdinaryLines(in: bytes, from: start, isEightBit: &isEightBit)
+        while index < bytes.count, bytes[index] == 0 {
+            index = endOfOrdinaryLines(in: bytes, from: index + 1, isEightBit: &isEightBit)
         }
+        return index
     }
 }

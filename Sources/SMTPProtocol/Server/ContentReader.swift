@@ -117,9 +117,9 @@ package struct ContentReader: Sendable {
         return (index, false)
     }
 
-    /// Goes on behind the next CR, LF or NUL, or to the end; `position` says which.
+    /// Goes on behind the next CR, LF or NUL that ordinary lines do not have, or to the end; `position` says which.
     private mutating func passText(_ octets: UnsafeRawBufferPointer, from start: Int) -> Int {
-        let index = self.firstLineOctet(octets, from: start)
+        let index = endOfOrdinaryLines(in: octets, from: start, isEightBit: &self.isEightBit)
         guard index < octets.count else {
             return index
         }
@@ -132,21 +132,6 @@ package struct ContentReader: Sendable {
             self.note(.nul)
         }
         return index + 1
-    }
-
-    /// The index of the first CR, LF or NUL; notes octets over 127 on the way.
-    private mutating func firstLineOctet(_ octets: UnsafeRawBufferPointer, from start: Int) -> Int {
-        var index = start
-        var seen: UInt8 = 0
-        repeat {
-            index = firstControl(in: octets, from: index, seen: &seen)
-            guard index < octets.count, !isLineOctet(octets[index]) else {
-                break
-            }
-            index += 1
-        } while true
-        self.isEightBit = self.isEightBit || seen & 0x80 != 0
-        return index
     }
 
     private mutating func give(_ run: Slice<UnsafeRawBufferPointer>, to output: inout ByteBuffer) {
@@ -168,7 +153,3 @@ package struct ContentReader: Sendable {
 private let carriageReturn = UInt8(ascii: "\r")
 private let lineFeed = UInt8(ascii: "\n")
 private let dot = UInt8(ascii: ".")
-
-private func isLineOctet(_ octet: UInt8) -> Bool {
-    octet == carriageReturn || octet == lineFeed || octet == 0
-}
