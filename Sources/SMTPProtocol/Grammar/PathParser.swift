@@ -9,18 +9,13 @@ enum PathParser {
     static let maximumLength = 512
 
     static func parse(_ cursor: inout CommandCursor, isReverse: Bool) throws(CommandSyntaxError) -> CommandPath {
-        let malformed = CommandSyntaxError(
-            501,
-            .init(5, 1, isReverse ? 7 : 3),
-            "malformed address: expected <local-part@domain>"
-        )
         cursor.skipSpaces()
         guard cursor.skip(UInt8(ascii: "<")) else {
-            throw malformed
+            throw self.malformed(isReverse)
         }
         if cursor.skip(UInt8(ascii: ">")) {
             guard isReverse, isBehindPath(cursor) else {
-                throw malformed
+                throw self.malformed(isReverse)
             }
             return .null
         }
@@ -29,11 +24,11 @@ enum PathParser {
         }
         let start = cursor.index
         guard let localPart = takeLocalPart(&cursor) else {
-            throw malformed
+            throw self.malformed(isReverse)
         }
-        let domain = try takeDomain(&cursor, or: malformed)
+        let domain = try takeDomain(&cursor, isReverse)
         guard cursor.index - start <= Self.maximumLength, cursor.skip(UInt8(ascii: ">")), isBehindPath(cursor) else {
-            throw malformed
+            throw self.malformed(isReverse)
         }
         if localPart.hasPrefix("=?"), localPart.hasSuffix("?=") {
             throw CommandSyntaxError(
@@ -43,6 +38,10 @@ enum PathParser {
             )
         }
         return .mailbox(localPart: localPart, domain: domain)
+    }
+
+    private static func malformed(_ isReverse: Bool) -> CommandSyntaxError {
+        CommandSyntaxError(501, .init(5, 1, isReverse ? 7 : 3), "malformed address: expected <local-part@domain>")
     }
 
     private static func isBehindPath(_ cursor: CommandCursor) -> Bool {
@@ -55,7 +54,7 @@ enum PathParser {
         guard let part, !part.isEmpty else {
             return nil
         }
-        return String(validating: part, as: UTF8.self)
+        return text(of: part)
     }
 
     /// A quoted string with its quotes; printable characters only, quoted-pairs included (RFC 5321 §4.1.2).
@@ -85,38 +84,54 @@ enum PathParser {
 
     private static func takeDomain(
         _ cursor: inout CommandCursor,
-        or malformed: CommandSyntaxError
+        _ isReverse: Bool
     ) throws(CommandSyntaxError) -> String? {
         guard cursor.skip(UInt8(ascii: "@")) else {
             return nil
         }
         let isLiteral = cursor.peek == UInt8(ascii: "[")
-        let text = cursor.take { octet in
+        let octets = cursor.take { octet in
             isLiteral ? isLiteralOctet(octet) : isDomainOctet(octet)
         }
-        guard let domain = String(validating: text, as: UTF8.self) else {
-            throw malformed
-        }
-        guard isLiteral ? MailDomain(domain).literalAddress != nil : isName(domain) else {
-            throw malformed
+        guard isLiteral || isName(octets), let domain = text(of: octets),
+            !isLiteral || MailDomain(domain).literalAddress != nil
+        else {
+            throw self.malformed(isReverse)
         }
         return domain
     }
 
     /// Labels of 1 to 63 octets, one trailing dot tolerated, at most 255 octets in all.
-    private static func isName(_ domain: String) -> Bool {
-        let name = domain.hasSuffix(".") ? domain.dropLast() : domain[...]
-        guard (1...255).contains(name.utf8.count) else {
+    private static func isName(_ domain: Slice<UnsafeRawBufferPointer>) -> Bool {
+        let dot = UInt8(ascii: ".")
+        let name = domain.last == dot ? domain.dropLast() : domain
+        guard (1...255).contains(name.count) else {
             return false
         }
-        return name.utf8.split(separator: UInt8(ascii: "."), omittingEmptySubsequences: false)
-            .allSatisfy { label in
-                // Unicode labels are measured in their A-label form elsewhere; here they only have to be bounded.
-                (1...255).contains(label.count)
-                    && (label.count <= 63 || label.contains { $0 >= 0x80 })
-                    && label.first != UInt8(ascii: "-")
+        var rest = name
+        while let end = rest.firstIndex(of: dot) {
+            guard isLabel(rest[..<end]) else {
+                return false
             }
+            rest = rest[(end + 1)...]
+        }
+        return isLabel(rest)
     }
+
+    private static func isLabel(_ label: Slice<UnsafeRawBufferPointer>) -> Bool {
+        // Unicode labels are measured in their A-label form elsewhere; here they only have to be bounded.
+        !label.isEmpty && (label.count <= 63 || label.contains { $0 >= 0x80 }) && label.first != UInt8(ascii: "-")
+    }
+}
+
+/// The octets as text; nil where they are no UTF-8.
+///
+/// Nearly all are ASCII, which is text without a further look.
+private func text(of octets: Slice<UnsafeRawBufferPointer>) -> String? {
+    guard octets.allSatisfy({ $0 < 0x80 }) else {
+        return String(validating: octets, as: UTF8.self)
+    }
+    return String(decoding: octets, as: UTF8.self)
 }
 
 /// `atext` and the dot (RFC 5322 §3.2.3), and UTF-8 (RFC 6531 §3.3).

@@ -7,48 +7,96 @@ package enum ReplyWriter {
     /// Octets of text that go into one line: 512 with code, enhanced code and CRLF (RFC 5321 §4.5.3.1.5).
     private static let maximumText = 490
 
+    /// Octets around the text of a line: two codes with what parts them, and CRLF.
+    private static let maximumFrame = 32
+
     /// Appends every line of the reply; control characters in the text become `?`, and an overlong line is cut.
     package static func write(_ reply: Reply, to output: inout ByteBuffer) {
+        let last = reply.lines.count - 1
         for (index, line) in reply.lines.enumerated() {
-            self.writeNumber(reply.code, to: &output)
-            output.writeInteger(index == reply.lines.count - 1 ? UInt8(ascii: " ") : UInt8(ascii: "-"))
-            if let enhanced = reply.enhanced {
-                self.writeNumber(UInt16(enhanced.statusClass), to: &output)
-                output.writeInteger(UInt8(ascii: "."))
-                self.writeNumber(enhanced.subject, to: &output)
-                output.writeInteger(UInt8(ascii: "."))
-                self.writeNumber(enhanced.detail, to: &output)
-                output.writeInteger(UInt8(ascii: " "))
+            var text = line
+            let isPlain = text.withUTF8 { text in
+                guard text.count <= self.maximumText, text.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) else {
+                    return false
+                }
+                self.writeLine(text, isLast: index == last, of: reply, to: &output)
+                return true
             }
-            self.writeText(line, to: &output)
-            output.writeInteger(0x0D0A as UInt16)
+            if !isPlain {
+                let octets = self.harmless(line)
+                octets.withUnsafeBufferPointer { self.writeLine($0, isLast: index == last, of: reply, to: &output) }
+            }
         }
     }
 
-    private static func writeText(_ line: String, to output: inout ByteBuffer) {
-        if line.utf8.count <= self.maximumText, line.utf8.allSatisfy({ $0 >= 0x20 && $0 != 0x7F }) {
-            output.writeString(line)
-            return
+    private static func writeLine(
+        _ text: UnsafeBufferPointer<UInt8>,
+        isLast: Bool,
+        of reply: Reply,
+        to output: inout ByteBuffer
+    ) {
+        output.writeWithUnsafeMutableBytes(minimumWritableBytes: text.count + self.maximumFrame) { memory in
+            var line = Line(memory)
+            line.write(reply.code)
+            line.write(isLast ? UInt8(ascii: " ") : UInt8(ascii: "-"))
+            if let enhanced = reply.enhanced {
+                line.write(UInt16(enhanced.statusClass))
+                line.write(UInt8(ascii: "."))
+                line.write(enhanced.subject)
+                line.write(UInt8(ascii: "."))
+                line.write(enhanced.detail)
+                line.write(UInt8(ascii: " "))
+            }
+            line.write(text)
+            line.write(UInt8(ascii: "\r"))
+            line.write(UInt8(ascii: "\n"))
+            return line.count
         }
-        var count = 0
+    }
+
+    /// The text without control characters, and no more of it than fits a line.
+    private static func harmless(_ line: String) -> [UInt8] {
+        var octets: [UInt8] = []
         for scalar in line.unicodeScalars {
             let isControl = scalar.value < 0x20 || (0x7F...0x9F).contains(scalar.value)
-            let octets = Array(String(isControl ? "?" : Character(scalar)).utf8)
-            count += octets.count
-            guard count <= self.maximumText else {
-                return
+            let next = Array(String(isControl ? "?" : Character(scalar)).utf8)
+            guard octets.count + next.count <= self.maximumText else {
+                break
             }
-            output.writeBytes(octets)
+            octets += next
         }
+        return octets
+    }
+}
+
+/// One line in memory that has room for it.
+private struct Line {
+    private let memory: UnsafeMutableRawBufferPointer
+    private(set) var count = 0
+
+    init(_ memory: UnsafeMutableRawBufferPointer) {
+        self.memory = memory
     }
 
-    private static func writeNumber(_ number: UInt16, to output: inout ByteBuffer) {
+    mutating func write(_ octet: UInt8) {
+        self.memory[self.count] = octet
+        self.count += 1
+    }
+
+    mutating func write(_ text: UnsafeBufferPointer<UInt8>) {
+        let rest = UnsafeMutableRawBufferPointer(rebasing: self.memory[self.count...])
+        rest.copyMemory(from: UnsafeRawBufferPointer(text))
+        self.count += text.count
+    }
+
+    /// The last three digits of a number.
+    mutating func write(_ number: UInt16) {
         if number >= 100 {
-            output.writeInteger(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number / 100 % 10))
+            self.write(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number / 100 % 10))
         }
         if number >= 10 {
-            output.writeInteger(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number / 10 % 10))
+            self.write(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number / 10 % 10))
         }
-        output.writeInteger(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number % 10))
+        self.write(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number % 10))
     }
 }
