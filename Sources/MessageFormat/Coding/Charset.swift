@@ -31,7 +31,10 @@ package enum Charset {
 
     /// Decodes octets that should be ASCII or UTF-8, and are read as Windows-1252 when they are not.
     package static func decodeUndeclared(_ bytes: ArraySlice<UInt8>) -> String {
-        String(validating: bytes, as: UTF8.self) ?? decodeWestern(bytes)
+        guard bytes.allSatisfy({ $0 < 0x80 }) else {
+            return String(validating: bytes, as: UTF8.self) ?? decodeWestern(bytes)
+        }
+        return String(decoding: bytes, as: UTF8.self)
     }
 
     /// Windows-1252, of which ISO 8859-1 as it is used in mail is a part.

@@ -94,7 +94,11 @@ package struct HeaderField: Hashable, Sendable {
     ///
     /// Octets that are not UTF-8 are read as Windows-1252.
     package var unfolded: String {
-        let line = self.rawBody.filter { $0 != 0x0D && $0 != 0x0A }.map { $0 < 0x20 || $0 == 0x7F ? 0x20 : $0 }
+        var line: [UInt8] = []
+        line.reserveCapacity(self.rawBody.count)
+        for octet in self.rawBody where octet != 0x0D && octet != 0x0A {
+            line.append(octet < 0x20 || octet == 0x7F ? 0x20 : octet)
+        }
         return Charset.decodeUndeclared(trimmed(line[...]))
     }
 

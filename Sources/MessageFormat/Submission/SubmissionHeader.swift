@@ -45,7 +45,7 @@ package struct SubmissionHeader: Sendable {
         let survey = Survey(octets)
         var buffer = ByteBuffer()
         buffer.reserveCapacity(survey.end + 512)
-        buffer.writeString(trace.receivedField)
+        buffer.writeBytes(trace.receivedFieldOctets.octets)
         var copied = 0
         for range in survey.removed {
             buffer.writeBytes(UnsafeRawBufferPointer(rebasing: octets[copied..<range.lowerBound]))
@@ -141,11 +141,11 @@ private struct Survey {
 
     /// Keeps the first identifier; a field without one is taken out, since ours is then the only one.
     private mutating func noteMessageID(_ field: HeaderField, _ range: Range<Int>) {
-        let value = field.unfolded.prefix(500)
+        let value = field.unfolded
         if value.isEmpty {
             self.removed.append(range)
         } else if self.messageID == nil {
-            self.messageID = String(value)
+            self.messageID = value.utf8.count <= 500 ? value : String(value.prefix(500))
         }
     }
 }

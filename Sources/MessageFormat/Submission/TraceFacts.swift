@@ -44,30 +44,34 @@ package struct TraceFacts: Sendable {
 
     /// The whole field with its line ends.
     package var receivedField: String {
-        var field = "Received: from "
-        field.reserveCapacity(384)
-        field += safeName(self.clientName)
+        self.receivedFieldOctets.text
+    }
+
+    /// The same as octets, in which it goes into a header section.
+    var receivedFieldOctets: TextOctets {
+        var field = TextOctets(capacity: 384)
+        field.write("Received: from ")
+        field.write(safeName: self.clientName)
         if let address = self.clientAddress {
-            field += " ("
-            field += address.literal
-            field += ")"
+            field.write(" (")
+            field.write(address.literal)
+            field.write(")")
         }
-        field += "\r\n\tby "
-        field += safeName(self.hostname)
-        field += " (Hikyaku) with "
-        field += self.transmissionType
-        field += " id "
-        field += self.queueID.description
-        let recipient = self.recipients.count == 1 ? self.recipients.first?.description : nil
-        if let recipient, isPrintable(recipient) {
-            field += "\r\n\tfor <"
-            field += recipient
-            field += ">; "
+        field.write("\r\n\tby ")
+        field.write(safeName: self.hostname)
+        field.write(" (Hikyaku) with ")
+        field.write(self.transmissionType)
+        field.write(" id ")
+        field.write(self.queueID.description)
+        if self.recipients.count == 1, let recipient = self.recipients.first, isPrintable(recipient) {
+            field.write("\r\n\tfor <")
+            field.write(recipient)
+            field.write(">; ")
         } else {
-            field += ";\r\n\t"
+            field.write(";\r\n\t")
         }
-        field += self.receivedAt.messageDate
-        field += "\r\n"
+        field.write(self.receivedAt.messageDate)
+        field.write("\r\n")
         return field
     }
 
@@ -81,17 +85,40 @@ package struct TraceFacts: Sendable {
     }
 }
 
-/// A client's name as far as it can be a domain or an address literal; everything else becomes `?`.
-private func safeName(_ name: String) -> String {
-    let bytes = name.utf8.prefix(255).map { byte -> UInt8 in
-        switch byte {
-        case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x5F, 0x3A, 0x5B, 0x5D: byte
-        default: UInt8(ascii: "?")
+extension TextOctets {
+    /// A client's name as far as it can be a domain or an address literal; everything else becomes `?`.
+    fileprivate mutating func write(safeName name: String) {
+        guard !name.isEmpty else {
+            self.write("unknown")
+            return
+        }
+        var name = name
+        name.withUTF8 { octets in
+            let octets = UnsafeBufferPointer(rebasing: octets.prefix(255))
+            guard !octets.allSatisfy(isSafe) else {
+                self.write(octets)
+                return
+            }
+            for octet in octets {
+                self.write(isSafe(octet) ? octet : UInt8(ascii: "?"))
+            }
         }
     }
-    return bytes.isEmpty ? "unknown" : String(decoding: bytes, as: UTF8.self)
+}
+
+private func isSafe(_ octet: UInt8) -> Bool {
+    switch octet {
+    case 0x30...0x39, 0x41...0x5A, 0x61...0x7A, 0x2D, 0x2E, 0x5F, 0x3A, 0x5B, 0x5D: true
+    default: false
+    }
+}
+
+private func isPrintable(_ mailbox: Mailbox) -> Bool {
+    mailbox.localPart.utf8.count + 1 + mailbox.domain.text.utf8.count <= 900 && isPrintable(mailbox.localPart)
+        && isPrintable(mailbox.domain.text)
 }
 
 private func isPrintable(_ text: String) -> Bool {
-    text.utf8.count <= 900 && text.utf8.allSatisfy { $0 >= 0x20 && $0 != 0x7F }
+    var text = text
+    return text.withUTF8 { $0.allSatisfy { $0 >= 0x20 && $0 != 0x7F } }
 }
