@@ -32,15 +32,8 @@ final class ContentCollector {
         self.opened != nil
     }
 
-    /// Moves content to the spool if there is more than memory is meant for; returns a refusal of the header.
-    func relieve(
-        above threshold: Int,
-        headerLength: Int?,
-        whenWritten: @escaping @Sendable ((any Error)?) -> Void
-    ) -> Reply? {
-        guard self.content.readableBytes > threshold else {
-            return nil
-        }
+    /// Moves content to the spool as soon as its header section is complete; returns a refusal of that.
+    func relieve(headerLength: Int?, whenWritten: @escaping @Sendable ((any Error)?) -> Void) -> Reply? {
         if self.prepared == nil {
             guard let headerLength else {
                 return nil
@@ -53,15 +46,25 @@ final class ContentCollector {
         return nil
     }
 
-    /// The submission, once everything is where it belongs; a refusal if the header or the spool forbids it.
-    func finish(headerLength: Int?, isEightBit: Bool) -> EventLoopFuture<Result<Submission, Refused>> {
+    /// Calls back with the submission once everything is where it belongs, which is at once for one in memory; with a
+    /// refusal if the header or the spool forbids it.
+    func finish(
+        headerLength: Int?,
+        isEightBit: Bool,
+        completion: @escaping @Sendable (Result<Submission, Refused>) -> Void
+    ) {
         if self.prepared == nil, let refusal = self.prepareHeader(headerLength ?? self.content.readableBytes) {
-            return self.eventLoop.makeSucceededFuture(.failure(Refused(reply: refusal)))
+            completion(.failure(Refused(reply: refusal)))
+        } else if self.isSpooling {
+            self.finishSpool(isEightBit: isEightBit).whenSuccess(completion)
+        } else {
+            completion(
+                .success(self.submission(.memory(self.content), size: self.content.readableBytes, isEightBit))
+            )
         }
-        guard self.opened != nil else {
-            let submission = self.submission(.memory(self.content), size: self.content.readableBytes, isEightBit)
-            return self.eventLoop.makeSucceededFuture(.success(submission))
-        }
+    }
+
+    private func finishSpool(isEightBit: Bool) -> EventLoopFuture<Result<Submission, Refused>> {
         self.spool { _ in }
         let pool = self.shared.pool
         let loop = self.eventLoop

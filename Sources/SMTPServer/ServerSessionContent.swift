@@ -32,20 +32,19 @@ extension ServerSessionHandler {
         let facts = collector.facts
         let handler = NIOLoopBound(self, eventLoop: self.eventLoop)
         let loop = self.eventLoop
-        collector.finish(headerLength: self.session.headerLength, isEightBit: self.session.isEightBit)
-            .whenSuccess { result in
-                switch result {
-                case .failure(let refused):
-                    handler.value.finishSubmission(.refused(refused.reply), of: facts, size: 0)
-                case .success(let submission):
-                    let size = submission.size
-                    sink.accept(submission) { verdict in
-                        loop.execute {
-                            handler.value.finishSubmission(verdict, of: facts, size: size)
-                        }
+        collector.finish(headerLength: self.session.headerLength, isEightBit: self.session.isEightBit) { result in
+            switch result {
+            case .failure(let refused):
+                handler.value.finishSubmission(.refused(refused.reply), of: facts, size: 0)
+            case .success(let submission):
+                let size = submission.size
+                sink.accept(submission) { verdict in
+                    loop.execute {
+                        handler.value.finishSubmission(verdict, of: facts, size: size)
                     }
                 }
             }
+        }
     }
 
     func finishSubmission(_ verdict: SubmissionVerdict, of facts: TransactionFacts, size: Int) {

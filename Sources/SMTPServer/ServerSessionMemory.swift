@@ -41,12 +41,13 @@ extension ServerSessionHandler {
         guard let collector = self.collector else {
             return
         }
-        let handler = NIOLoopBound(self, eventLoop: self.eventLoop)
         let threshold = self.shared.configuration.limits.memoryThreshold
-        let refusal = collector.relieve(
-            above: self.shared.bounds.memory.isTight ? min(MemoryBudget.grain, threshold) : threshold,
-            headerLength: self.session.headerLength
-        ) { error in
+        let isTight = self.shared.bounds.memory.isTight
+        guard collector.content.readableBytes > (isTight ? min(MemoryBudget.grain, threshold) : threshold) else {
+            return
+        }
+        let handler = NIOLoopBound(self, eventLoop: self.eventLoop)
+        let refusal = collector.relieve(headerLength: self.session.headerLength) { error in
             let handler = handler.value
             if let error {
                 handler.session.refuseContent(SpoolError.reply(for: error))
