@@ -15,13 +15,8 @@ package final class SMTPListener: Sendable {
     /// Octets; replies are all that we send.
     private static let sendBuffer: SocketOptionValue = 65_536
 
-    /// Most messages come in one read. Of its own accord a channel would shrink to the size of commands, and then read a
-    /// content in pieces, each of which goes through all that a read goes through.
-    private static let receiveBuffer = AdaptiveRecvByteBufferAllocator(
-        minimum: 16_384,
-        initial: 16_384,
-        maximum: 65_536
-    )
+    /// Octets that are read at once at least.
+    private static let readSize = 8_192
 
     private let shared: ListenerContext
     private let group: any EventLoopGroup
@@ -98,7 +93,11 @@ package final class SMTPListener: Sendable {
             // Connections inherit it: what a client does not read takes little of the kernel's memory, either.
             .serverChannelOption(.socketOption(.so_sndbuf), value: Self.sendBuffer)
             .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            .childChannelOption(.recvAllocator, value: Self.receiveBuffer)
+            // A message of ordinary size comes in one read behind commands of a few octets, and not in pieces.
+            .childChannelOption(
+                .recvAllocator,
+                value: AdaptiveRecvByteBufferAllocator(minimum: Self.readSize, initial: Self.readSize, maximum: 65_536)
+            )
             // TLS has a half-close of its own, and waits seconds for the peer's end of it if the socket allows one too.
             .childChannelOption(.allowRemoteHalfClosure, value: shared.configuration.tlsMode != .implicit)
             // Replies are short: who has not read so many of them reads none.
