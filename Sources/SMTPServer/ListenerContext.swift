@@ -34,7 +34,8 @@ struct ShutdownEvent: Sendable {}
 
 /// Makes text of a peer fit for one line of a log.
 func escaped(_ text: String) -> String {
-    guard text.utf8.contains(where: { $0 < 0x20 || $0 > 0x7E }) else {
+    var text = text
+    guard text.withUTF8({ $0.contains { $0 < 0x20 || $0 > 0x7E } }) else {
         return text
     }
     var line = ""

@@ -16,13 +16,13 @@ extension ServerSessionHandler {
         )
     }
 
-    func log(_ level: Logger.Level, _ event: String, _ metadata: @autoclosure () -> Logger.Metadata) {
+    func log(_ level: Logger.Level, _ event: Logger.Message, _ metadata: @autoclosure () -> Logger.Metadata) {
         guard self.shared.logger.logLevel <= level else {
             return
         }
         var metadata = metadata()
         metadata["client"] = .string(self.address.description)
-        self.shared.logger.log(level: level, "\(event)", metadata: metadata)
+        self.shared.logger.log(level: level, event, metadata: metadata)
     }
 
     func note(_ refusal: SessionRefusal) {

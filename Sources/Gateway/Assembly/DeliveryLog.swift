@@ -7,9 +7,7 @@ struct DeliveryLog: DeliveryEvents {
     let logger: Logger
 
     func attemptEnded(_ result: AttemptResult, of message: QueuedMessage, recipients: [Recipient]) {
-        let evidence = result.report.evidence
-        let relay = Self.relay(evidence)
-        let delays = Self.delays(result, of: message)
+        let way = Self.way(of: result, with: message)
         for update in result.updates {
             guard let recipient = recipients.first(where: { $0.number == update.recipient }),
                 let outcome = result.report.outcomes[update.recipient]
@@ -17,10 +15,20 @@ struct DeliveryLog: DeliveryEvents {
                 continue
             }
             let (status, dsn, text) = Self.words(update.state, outcome)
-            let line =
-                "\(message.id): to=<\(recipient.mailbox)>, relay=\(relay), provider=\(result.start.provider), "
-                + "\(delays), dsn=\(dsn), status=\(status) (\(text))"
-            self.logger.info("\(line)")
+            var line = TextOctets(capacity: 480)
+            line.write(message.id.description)
+            line.write(": to=<")
+            line.write(recipient.mailbox)
+            line.write(way)
+            line.write(", dsn=")
+            line.write(dsn)
+            line.write(", status=")
+            line.write(status)
+            line.write(" (")
+            line.write(text)
+            line.write(")")
+            // A literal, as it were: interpolation would copy it once more.
+            self.logger.info(Logger.Message(stringLiteral: line.text))
         }
         if let bounce = result.bounce {
             self.logger.info("\(message.id): sender non-delivery notification: \(bounce.message.id)")
@@ -54,21 +62,41 @@ struct DeliveryLog: DeliveryEvents {
         self.logger.error("the store cannot be written; it is tried again", metadata: ["why": "\(failure)"])
     }
 
-    private static func relay(_ evidence: AttemptEvidence) -> String {
+    /// What is the same for all recipients: where they went, by which provider, and how long that took.
+    private static func way(of result: AttemptResult, with message: QueuedMessage) -> String {
+        var way = TextOctets(capacity: 160)
+        way.write(">, relay=")
+        self.writeRelay(result.report.evidence, to: &way)
+        way.write(", provider=")
+        way.write(result.start.provider)
+        way.write(", ")
+        self.writeDelays(result, of: message, to: &way)
+        return way.text
+    }
+
+    private static func writeRelay(_ evidence: AttemptEvidence, to text: inout TextOctets) {
         guard let host = evidence.remoteHost else {
-            return "none"
+            text.write("none")
+            return
         }
-        guard let address = evidence.remoteAddress, let colon = address.lastIndex(of: ":") else {
-            return host
+        text.write(host)
+        guard let address = evidence.remoteAddress, let colon = address.utf8.lastIndex(of: UInt8(ascii: ":")) else {
+            return
         }
-        let port = address[colon...]
-        // An IPv6 address stands in brackets already, between which it is put here.
-        return address.utf8.first == UInt8(ascii: "[") ? host + address : host + "[" + address[..<colon] + "]" + port
+        guard address.utf8.first != UInt8(ascii: "[") else {
+            // An IPv6 address stands in brackets already, between which it is put here.
+            text.write(address)
+            return
+        }
+        text.write("[")
+        text.write(String(address[..<colon]))
+        text.write("]")
+        text.write(String(address[colon...]))
     }
 
     /// `delay=0.9, delays=a/b/c/d`: before the queue, in it, setting up the connection, transmitting.
-    private static func delays(_ result: AttemptResult, of message: QueuedMessage) -> String {
-        let total = result.finishedAt - message.arrivedAt
+    private static func writeDelays(_ result: AttemptResult, of message: QueuedMessage, to text: inout TextOctets) {
+        let total = (result.finishedAt - message.arrivedAt).wholeMilliseconds
         var (setUp, transmission): (Int64, Int64) = (0, 0)
         for timing in result.report.evidence.timings {
             switch timing.stage {
@@ -76,20 +104,29 @@ struct DeliveryLog: DeliveryEvents {
             case .mail, .rcpt, .data, .commit: transmission += timing.milliseconds
             }
         }
-        let queued = max(0, total.wholeMilliseconds - setUp - transmission)
-        return "delay=\(self.seconds(total.wholeMilliseconds)), delays=0/\(self.seconds(queued))/"
-            + "\(self.seconds(setUp))/\(self.seconds(transmission))"
+        text.write("delay=")
+        self.write(seconds: total, to: &text)
+        text.write(", delays=0/")
+        self.write(seconds: max(0, total - setUp - transmission), to: &text)
+        text.write("/")
+        self.write(seconds: setUp, to: &text)
+        text.write("/")
+        self.write(seconds: transmission, to: &text)
     }
 
     /// Seconds as Postfix writes them, rounded to two digits that matter and two decimals: `0.03`, `1.2`, `17`.
-    static func seconds(_ milliseconds: Int64) -> String {
+    static func write(seconds milliseconds: Int64, to text: inout TextOctets) {
         let resolution: Int64 = milliseconds < 1_000 ? 10 : milliseconds < 10_000 ? 100 : 1_000
         let hundredths = max(0, milliseconds + resolution / 2) / resolution * resolution / 10
         let (whole, rest) = hundredths.quotientAndRemainder(dividingBy: 100)
-        switch rest {
-        case 0: return "\(whole)"
-        case _ where rest % 10 == 0: return "\(whole).\(rest / 10)"
-        default: return "\(whole).\(rest < 10 ? "0" : "")\(rest)"
+        text.write(whole)
+        guard rest > 0 else {
+            return
+        }
+        text.write(".")
+        text.write(rest / 10)
+        if rest % 10 > 0 {
+            text.write(rest % 10)
         }
     }
 

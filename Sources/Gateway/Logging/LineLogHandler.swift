@@ -22,11 +22,7 @@ package struct LineLogHandler: LogHandler {
     }
 
     package func log(event: LogEvent) {
-        var fields = event.metadata.map(Array.init) ?? []
-        for field in self.metadata where event.metadata?[field.key] == nil {
-            fields.append(field)
-        }
-        fields.sort { $0.key < $1.key }
+        let fields = self.fields(of: event)
         var line = LogLine()
         if self.isJSON {
             self.writeJSON(event, fields, to: &line)
@@ -36,30 +32,46 @@ package struct LineLogHandler: LogHandler {
         self.output.append(line.octets)
     }
 
+    private typealias Field = (key: String, text: String)
+
+    /// What the event says and what all events of the logger say, in the order of the alphabet.
+    private func fields(of event: LogEvent) -> [Field] {
+        var fields: [Field] = []
+        fields.reserveCapacity((event.metadata?.count ?? 0) + self.metadata.count)
+        for (key, value) in event.metadata ?? [:] {
+            fields.append((key, value.text))
+        }
+        for (key, value) in self.metadata where !fields.contains(where: { $0.key == key }) {
+            fields.append((key, value.text))
+        }
+        fields.sort { $0.key < $1.key }
+        return fields
+    }
+
     private func writePlain(
         _ event: LogEvent,
-        _ fields: [(key: String, value: Logger.MetadataValue)],
+        _ fields: [Field],
         to line: inout LogLine
     ) {
         line.write(Timestamp.civil.description)
-        line.write(" ")
+        line.write(space)
         line.write(event.level.rawValue)
-        line.write(" ")
+        line.write(space)
         line.write(self.label)
         line.write(": ")
         line.writeVisibly(event.message.description)
         for field in fields {
-            line.write(" ")
+            line.write(space)
             line.write(field.key)
-            line.write("=")
-            line.writeQuoted(field.value.text)
+            line.write(UInt8(ascii: "="))
+            line.writeQuoted(field.text)
         }
-        line.write("\n")
+        line.write(UInt8(ascii: "\n"))
     }
 
     private func writeJSON(
         _ event: LogEvent,
-        _ fields: [(key: String, value: Logger.MetadataValue)],
+        _ fields: [Field],
         to line: inout LogLine
     ) {
         line.write("{\"ts\":\"")
@@ -71,14 +83,16 @@ package struct LineLogHandler: LogHandler {
         line.write(",\"message\":")
         line.writeJSON(event.message.description)
         for field in fields {
-            line.write(",")
+            line.write(UInt8(ascii: ","))
             line.writeJSON(field.key)
-            line.write(":")
-            line.writeJSON(field.value.text)
+            line.write(UInt8(ascii: ":"))
+            line.writeJSON(field.text)
         }
         line.write("}\n")
     }
 }
+
+private let space = UInt8(ascii: " ")
 
 extension Logger.MetadataValue {
     /// The value as text, without a copy where it is text already.

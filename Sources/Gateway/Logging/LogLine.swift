@@ -1,15 +1,20 @@
-/// The octets of one log line, written in place: two lines a message are written, and a string for each part would
-/// cost more than the line.
-struct LogLine {
-    private(set) var octets: [UInt8] = []
+import MailModel
 
-    init() {
-        self.octets.reserveCapacity(320)
+/// The octets of one log line, written in place: two lines a message are written.
+struct LogLine {
+    private var line = TextOctets(capacity: 320)
+
+    var octets: [UInt8] {
+        self.line.octets
     }
 
     /// Text of our own, as it is.
     mutating func write(_ text: String) {
-        self.octets.append(contentsOf: text.utf8)
+        self.line.write(text)
+    }
+
+    mutating func write(_ octet: UInt8) {
+        self.line.write(octet)
     }
 
     /// Text of anybody, with control characters as `\u{a}`, so that one event stays one line.
@@ -19,20 +24,12 @@ struct LogLine {
 
     /// A value behind `key=`: in quotation marks where it would not end by itself, with its own ones as `'`.
     mutating func writeQuoted(_ text: String) {
-        guard text.isEmpty || text.utf8.contains(where: { $0 == 0x20 || $0 == 0x22 || $0 == 0x3D }) else {
-            self.write(text, as: .visible)
-            return
-        }
-        self.octets.append(UInt8(ascii: "\""))
         self.write(text, as: .quoted)
-        self.octets.append(UInt8(ascii: "\""))
     }
 
     /// Text as a JSON string with its quotation marks.
     mutating func writeJSON(_ text: String) {
-        self.octets.append(UInt8(ascii: "\""))
         self.write(text, as: .json)
-        self.octets.append(UInt8(ascii: "\""))
     }
 
     private enum Notation {
@@ -40,13 +37,22 @@ struct LogLine {
     }
 
     private mutating func write(_ text: String, as notation: Notation) {
+        var text = text
         // Nearly all text is plain, and stays as it was written; only the rest is looked at character by character.
-        let start = self.octets.count
-        self.write(text)
-        guard self.octets[start...].contains(where: isSpecial) else {
+        let marks = text.withUTF8 { octets in
+            let marks = Marks(of: octets)
+            if marks.isPlain {
+                self.write(octets, isQuoted: self.isQuoted(notation, marks))
+            }
+            return marks
+        }
+        guard !marks.isPlain else {
             return
         }
-        self.octets.removeSubrange(start...)
+        let isQuoted = self.isQuoted(notation, marks)
+        if isQuoted {
+            self.line.write(UInt8(ascii: "\""))
+        }
         for scalar in text.unicodeScalars {
             switch (scalar, notation) {
             case (_, .json) where scalar.isControl: self.write(escaped(scalar))
@@ -54,15 +60,56 @@ struct LogLine {
             case ("\"", .json): self.write("\\\"")
             case ("\\", .json): self.write("\\\\")
             case ("\"", .quoted): self.write("'")
-            default: self.octets.append(contentsOf: UTF8.encode(scalar) ?? .encodedReplacementCharacter)
+            default: self.write(String(scalar))
             }
+        }
+        if isQuoted {
+            self.line.write(UInt8(ascii: "\""))
+        }
+    }
+
+    private mutating func write(_ octets: UnsafeBufferPointer<UInt8>, isQuoted: Bool) {
+        guard isQuoted else {
+            self.line.write(octets)
+            return
+        }
+        self.line.write(UInt8(ascii: "\""))
+        self.line.write(octets)
+        self.line.write(UInt8(ascii: "\""))
+    }
+
+    private func isQuoted(_ notation: Notation, _ marks: Marks) -> Bool {
+        switch notation {
+        case .visible: false
+        case .quoted: marks.partsFields
+        case .json: true
         }
     }
 }
 
-/// Whether an octet may have to be written in another way.
-private func isSpecial(_ octet: UInt8) -> Bool {
-    octet < 0x20 || octet > 0x7E || octet == UInt8(ascii: "\"") || octet == UInt8(ascii: "\\")
+/// What a text has that may not stand in a line as it is.
+private struct Marks {
+    /// None may have to be written in another way.
+    private(set) var isPlain = true
+    /// In a value behind `key=`, they would seem to end it; so does having none at all.
+    private(set) var partsFields: Bool
+
+    init(of octets: UnsafeBufferPointer<UInt8>) {
+        self.partsFields = octets.isEmpty
+        for octet in octets {
+            switch octet {
+            case UInt8(ascii: " "), UInt8(ascii: "="):
+                self.partsFields = true
+            case UInt8(ascii: "\""):
+                self.partsFields = true
+                self.isPlain = false
+            case UInt8(ascii: "\\"), 0..<0x20, 0x7F...:
+                self.isPlain = false
+            default:
+                break
+            }
+        }
+    }
 }
 
 extension Unicode.Scalar {
