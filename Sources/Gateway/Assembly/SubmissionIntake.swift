@@ -39,11 +39,13 @@ struct SubmissionIntake: SubmissionSink {
             let text = "mail loop: the message has passed \(prepared.receivedCount) hosts already"
             return .refused(Reply(554, EnhancedStatusCode(5, 4, 6), text))
         }
-        // A line that is no field ends the header section early: it and what follows are the beginning of the body.
         var whole = prepared.bytes
-        var body = header
-        body.moveReaderIndex(forwardBy: prepared.replacedLength)
-        whole.writeBuffer(&body)
+        if prepared.replacedLength < header.readableBytes {
+            // A line that is no field ends the header section early: it and what follows are the beginning of the body.
+            var body = header
+            body.moveReaderIndex(forwardBy: prepared.replacedLength)
+            whole.writeBuffer(&body)
+        }
         return .prepared(
             whole,
             messageID: prepared.messageID,
@@ -66,14 +68,15 @@ struct SubmissionIntake: SubmissionSink {
             Recipient(number: $0.offset, forwardPath: $0.element)
         }
         let plan = self.queue.plan(message, recipients)
+        let client = submission.client
         let new = NewMessage(
             message: message,
             recipients: recipients,
             submission: SubmissionRecord(
-                listener: submission.client.listener,
-                clientAddress: submission.client.address,
-                clientName: submission.client.heloName,
-                user: submission.client.user
+                listener: client.listener,
+                clientAddress: client.address,
+                clientName: client.heloName,
+                user: client.user
             ),
             firstAttempts: plan.firstAttempts,
             planned: plan.planned,
