@@ -41,12 +41,12 @@ struct LogLine {
         // Nearly all text is plain, and stays as it was written; only the rest is looked at character by character.
         let marks = text.withUTF8 { octets in
             let marks = Marks(of: octets)
-            if marks.isPlain {
+            if !marks.contains(.special) {
                 self.write(octets, isQuoted: self.isQuoted(notation, marks))
             }
             return marks
         }
-        guard !marks.isPlain else {
+        guard marks.contains(.special) else {
             return
         }
         let isQuoted = self.isQuoted(notation, marks)
@@ -81,36 +81,43 @@ struct LogLine {
     private func isQuoted(_ notation: Notation, _ marks: Marks) -> Bool {
         switch notation {
         case .visible: false
-        case .quoted: marks.partsFields
+        case .quoted: marks.contains(.parting)
         case .json: true
         }
     }
 }
 
 /// What a text has that may not stand in a line as it is.
-private struct Marks {
-    /// None may have to be written in another way.
-    private(set) var isPlain = true
-    /// In a value behind `key=`, they would seem to end it; so does having none at all.
-    private(set) var partsFields: Bool
+private struct Marks: OptionSet {
+    let rawValue: UInt8
+
+    /// Something may have to be written in another way.
+    static let special = Marks(rawValue: 1)
+    /// In a value behind `key=`, it would seem to end it; so does having nothing at all.
+    static let parting = Marks(rawValue: 2)
+
+    init(rawValue: UInt8) {
+        self.rawValue = rawValue
+    }
 
     init(of octets: UnsafeBufferPointer<UInt8>) {
-        self.partsFields = octets.isEmpty
+        self = octets.isEmpty ? .parting : []
         for octet in octets {
-            switch octet {
-            case UInt8(ascii: " "), UInt8(ascii: "="):
-                self.partsFields = true
-            case UInt8(ascii: "\""):
-                self.partsFields = true
-                self.isPlain = false
-            case UInt8(ascii: "\\"), 0..<0x20, 0x7F...:
-                self.isPlain = false
-            default:
-                break
-            }
+            self.formUnion(marksOfOctets[Int(octet)])
+        }
+    }
+
+    fileprivate init(of octet: UInt8) {
+        switch octet {
+        case UInt8(ascii: " "), UInt8(ascii: "="): self = .parting
+        case UInt8(ascii: "\""): self = [.parting, .special]
+        case UInt8(ascii: "\\"), 0..<0x20, 0x7F...: self = .special
+        default: self = []
         }
     }
 }
+
+private let marksOfOctets = (UInt8.min...UInt8.max).map(Marks.init(of:))
 
 extension Unicode.Scalar {
     fileprivate var isControl: Bool {
