@@ -5,7 +5,7 @@ import NIOPosix
 import NIOSSL
 
 /// What all connections of a listener share.
-struct ListenerContext: Sendable {
+final class ListenerContext: Sendable {
     let configuration: ListenerConfiguration
     /// Asked for each handshake, so that certificates can be replaced while running.
     let tls: @Sendable () -> NIOSSLContext?
@@ -16,6 +16,28 @@ struct ListenerContext: Sendable {
     let pool: NIOThreadPool
     let logger: Logger
     let events: @Sendable (ServerEvent) -> Void
+
+    init(
+        configuration: ListenerConfiguration,
+        tls: @escaping @Sendable () -> NIOSSLContext?,
+        sink: any SubmissionSink,
+        authenticator: (any Authenticator)?,
+        bounds: SharedBounds,
+        clock: @escaping @Sendable () -> Timestamp,
+        pool: NIOThreadPool,
+        logger: Logger,
+        events: @escaping @Sendable (ServerEvent) -> Void
+    ) {
+        self.configuration = configuration
+        self.tls = tls
+        self.sink = sink
+        self.authenticator = authenticator
+        self.bounds = bounds
+        self.clock = clock
+        self.pool = pool
+        self.logger = logger
+        self.events = events
+    }
 }
 
 /// What happens at a listener, for metrics.

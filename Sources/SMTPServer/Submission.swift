@@ -30,11 +30,20 @@ package enum SubmissionContent: Sendable {
 }
 
 /// What is known of a message when its content begins.
-package struct TransactionFacts: Sendable {
+///
+/// A class, since it is much, goes through many hands, and never changes.
+package final class TransactionFacts: Sendable {
     package let queueID: QueueID
     package let envelope: Envelope
     package let client: SubmittingClient
     package let receivedAt: Timestamp
+
+    init(queueID: QueueID, envelope: Envelope, client: SubmittingClient, receivedAt: Timestamp) {
+        self.queueID = queueID
+        self.envelope = envelope
+        self.client = client
+        self.receivedAt = receivedAt
+    }
 }
 
 /// The client of a session, as trace fields and logs name it.
