@@ -22,8 +22,6 @@ final class ServerSessionHandler: ChannelDuplexHandler {
     var output = ByteBuffer()
     /// Takes the place of `output` while that is written.
     var spareOutput = ByteBuffer()
-    /// Where octets go that belong to no kept content.
-    var scratch = ByteBuffer()
     var collector: ContentCollector?
     var address: IPAddress
     /// What the ledger of connections counts us under.
@@ -253,8 +251,9 @@ final class ServerSessionHandler: ChannelDuplexHandler {
             if let collector = self.collector {
                 action = self.session.next(&self.input, content: &collector.content)
             } else {
-                action = self.session.next(&self.input, content: &self.scratch)
-                self.scratch.clear()
+                // Octets that belong to no kept content.
+                var dropped = ByteBuffer()
+                action = self.session.next(&self.input, content: &dropped)
             }
             guard let action else {
                 break
