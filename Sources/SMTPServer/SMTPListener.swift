@@ -15,7 +15,7 @@ package final class SMTPListener: Sendable {
     /// Octets; replies are all that we send.
     private static let sendBuffer: SocketOptionValue = 65_536
 
-    /// Octets that are read at once at least.
+    /// Octets that are read at once at least; each connection keeps memory for so many, half of what is never counted.
     private static let readSize = 8_192
 
     private let shared: ListenerContext
