@@ -5,7 +5,7 @@ package struct MailDomain: Hashable, Sendable, CustomStringConvertible {
 
     /// Wraps text that a parser has found to be a domain or an address literal.
     package init(_ text: String) {
-        self.text = text.utf8.last == UInt8(ascii: ".") ? String(text.dropLast()) : text
+        self.text = text.utf8.last == UInt8(ascii: ".") ? String(text.unicodeScalars.dropLast()) : text
     }
 
     /// Whether this is an address literal such as `[192.0.2.1]`, which is never looked up.
