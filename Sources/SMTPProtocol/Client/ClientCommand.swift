@@ -22,39 +22,46 @@ package enum ClientCommand: Hashable, Sendable {
     /// Throws, with the buffer as it was, when an argument has a CR, LF or NUL (SMTP injection), a space or an angle bracket
     /// where the grammar ends the argument with it, or is over the line limit: one command is one line, always.
     package func write(to buffer: inout ByteBuffer) throws(CommandEncodingError) {
-        let line = self.line
-        var size = 0
-        for octet in line.utf8 {
-            guard octet != 0x0D, octet != 0x0A, octet != 0 else {
-                throw .controlCharacter
-            }
-            size += 1
+        guard self.isWritable else {
+            throw self.hasLineEnd ? .controlCharacter : .badArgument
         }
-        guard size <= Self.lineLimit, self.isWritable else {
-            throw size <= Self.lineLimit ? .badArgument : .tooLong
+        let start = buffer.writerIndex
+        self.writeLine(to: &buffer)
+        guard buffer.writerIndex - start <= Self.lineLimit else {
+            buffer.moveWriterIndex(to: start)
+            throw .tooLong
         }
-        buffer.writeString(line)
         buffer.writeStaticString("\r\n")
     }
 
     /// Octets; RFC 4954 §4 demands 12,288 for AUTH, and addresses are far below.
     private static let lineLimit = 16_384
 
-    private var line: String {
+    private func writeLine(to buffer: inout ByteBuffer) {
         switch self {
-        case .ehlo(let name): "EHLO \(name)"
-        case .helo(let name): "HELO \(name)"
-        case .startTLS: "STARTTLS"
-        case .auth(let mechanism, nil): "AUTH \(mechanism)"
-        // RFC 4954 §4: an empty initial response is written as "=".
-        case .auth(let mechanism, let response?): "AUTH \(mechanism) \(response.isEmpty ? "=" : response)"
-        case .authResponse(let response): response
-        case .mail(let path, let parameters): ["MAIL FROM:<\(path)>"].joined(with: parameters)
-        case .recipient(let mailbox, let parameters): ["RCPT TO:<\(mailbox)>"].joined(with: parameters)
-        case .data: "DATA"
-        case .reset: "RSET"
-        case .quit: "QUIT"
+        case .ehlo(let name): buffer.write("EHLO ", name)
+        case .helo(let name): buffer.write("HELO ", name)
+        case .startTLS: buffer.writeStaticString("STARTTLS")
+        case .auth(let mechanism, let response):
+            buffer.write("AUTH ", mechanism)
+            if let response {
+                // RFC 4954 §4: an empty initial response is written as "=".
+                buffer.write(" ", response.isEmpty ? "=" : response)
+            }
+        case .authResponse(let response): buffer.writeString(response)
+        case .mail(let path, let parameters): buffer.write("MAIL FROM:<", path.mailbox, parameters)
+        case .recipient(let mailbox, let parameters): buffer.write("RCPT TO:<", mailbox, parameters)
+        case .data: buffer.writeStaticString("DATA")
+        case .reset: buffer.writeStaticString("RSET")
+        case .quit: buffer.writeStaticString("QUIT")
         }
+    }
+
+    /// Whether an argument would end the line, or has a NUL.
+    private var hasLineEnd: Bool {
+        var line = ByteBuffer()
+        self.writeLine(to: &line)
+        return line.readableBytesView.contains { $0 == 0x0D || $0 == 0x0A || $0 == 0 }
     }
 
     /// Whether no argument ends early or has a control character; what is not writable is never written.
@@ -96,8 +103,21 @@ package enum CommandEncodingError: String, Error, Hashable, Sendable {
     case tooLong = "a command line is too long"
 }
 
-extension [String] {
-    fileprivate func joined(with parameters: [String]) -> String {
-        (self + parameters).joined(separator: " ")
+extension ByteBuffer {
+    fileprivate mutating func write(_ verb: StaticString, _ argument: String) {
+        self.writeStaticString(verb)
+        self.writeString(argument)
+    }
+
+    fileprivate mutating func write(_ verb: StaticString, _ mailbox: Mailbox?, _ parameters: [String]) {
+        self.writeStaticString(verb)
+        if let mailbox {
+            self.writeString(mailbox.localPart)
+            self.write("@", mailbox.domain.text)
+        }
+        self.writeStaticString(">")
+        for parameter in parameters {
+            self.write(" ", parameter)
+        }
     }
 }
