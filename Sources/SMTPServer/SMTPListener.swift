@@ -92,21 +92,9 @@ package final class SMTPListener: Sendable {
             }
             // Connections inherit it: what a client does not read takes little of the kernel's memory, either.
             .serverChannelOption(.socketOption(.so_sndbuf), value: Self.sendBuffer)
-            .childChannelOption(.tcpOption(.tcp_nodelay), value: 1)
-            // A message of ordinary size comes in one read behind commands of a few octets, and not in pieces.
-            .childChannelOption(
-                .recvAllocator,
-                value: AdaptiveRecvByteBufferAllocator(minimum: Self.readSize, initial: Self.readSize, maximum: 65_536)
-            )
-            // TLS has a half-close of its own, and waits seconds for the peer's end of it if the socket allows one too.
-            .childChannelOption(.allowRemoteHalfClosure, value: shared.configuration.tlsMode != .implicit)
-            // Replies are short: who has not read so many of them reads none.
-            .childChannelOption(
-                .writeBufferWaterMark,
-                value: .init(low: 4_096, high: max(4_096, shared.configuration.limits.outputAhead))
-            )
             .childChannelInitializer { [weak self] channel in
                 channel.eventLoop.makeCompletedFuture {
+                    try Self.setOptions(of: channel, shared.configuration)
                     self?.register(channel)
                     if shared.configuration.tlsMode == .implicit {
                         guard let context = shared.tls() else {
@@ -122,6 +110,26 @@ package final class SMTPListener: Sendable {
             .bind(host: host, port: shared.configuration.port)
             .get()
         self.state.withLock { $0.server = server }
+    }
+
+    /// Sets what the bootstrap would set with a future for each.
+    private static func setOptions(of channel: any Channel, _ configuration: ListenerConfiguration) throws {
+        guard let options = channel.syncOptions else {
+            throw ChannelError.operationUnsupported
+        }
+        try options.setOption(.tcpOption(.tcp_nodelay), value: 1)
+        // A message of ordinary size comes in one read behind commands of a few octets, and not in pieces.
+        try options.setOption(
+            .recvAllocator,
+            value: AdaptiveRecvByteBufferAllocator(minimum: self.readSize, initial: self.readSize, maximum: 65_536)
+        )
+        // TLS has a half-close of its own, and waits seconds for the peer's end of it if the socket allows one too.
+        try options.setOption(.allowRemoteHalfClosure, value: configuration.tlsMode != .implicit)
+        // Replies are short: who has not read so many of them reads none.
+        try options.setOption(
+            .writeBufferWaterMark,
+            value: .init(low: 4_096, high: max(4_096, configuration.limits.outputAhead))
+        )
     }
 
     /// Closes the listening socket; sessions go on.
