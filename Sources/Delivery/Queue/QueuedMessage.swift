@@ -4,16 +4,26 @@ package import struct NIOCore.ByteBuffer
 
 /// A message that is ours to deliver, as providers see it; a value that is cheap to copy.
 package struct QueuedMessage: Sendable {
-    package let id: QueueID
-    /// The reverse-path and MAIL parameters; the recipients of an attempt are passed beside it.
-    package let reversePath: ReversePath
-    package let parameters: MailParameters
-    package let arrivedAt: Timestamp
-    package let expiresAt: Timestamp
-    /// The value of the Message-ID field with its angle brackets; the application's own key, kept for all attempts.
-    package let messageID: String
-    /// The decoded and shortened subject, for people.
-    package let subject: String
+    private struct Facts: Sendable {
+        let id: QueueID
+        let reversePath: ReversePath
+        let parameters: MailParameters
+        let arrivedAt: Timestamp
+        let expiresAt: Timestamp
+        let messageID: String
+        let subject: String
+    }
+
+    /// What never changes: a message is handed on many times, which costs one reference and not one for each text.
+    private final class Constants: Sendable {
+        let facts: Facts
+
+        init(_ facts: Facts) {
+            self.facts = facts
+        }
+    }
+
+    private let constants: Constants
     package var content: MessageContent
 
     package init(
@@ -26,15 +36,30 @@ package struct QueuedMessage: Sendable {
         subject: String,
         content: MessageContent
     ) {
-        self.id = id
-        self.reversePath = reversePath
-        self.parameters = parameters
-        self.arrivedAt = arrivedAt
-        self.expiresAt = expiresAt
-        self.messageID = messageID
-        self.subject = subject
+        self.constants = Constants(
+            Facts(
+                id: id,
+                reversePath: reversePath,
+                parameters: parameters,
+                arrivedAt: arrivedAt,
+                expiresAt: expiresAt,
+                messageID: messageID,
+                subject: subject
+            )
+        )
         self.content = content
     }
+
+    package var id: QueueID { self.constants.facts.id }
+    /// The reverse-path and MAIL parameters; the recipients of an attempt are passed beside it.
+    package var reversePath: ReversePath { self.constants.facts.reversePath }
+    package var parameters: MailParameters { self.constants.facts.parameters }
+    package var arrivedAt: Timestamp { self.constants.facts.arrivedAt }
+    package var expiresAt: Timestamp { self.constants.facts.expiresAt }
+    /// The value of the Message-ID field with its angle brackets; the application's own key, kept for all attempts.
+    package var messageID: String { self.constants.facts.messageID }
+    /// The decoded and shortened subject, for people.
+    package var subject: String { self.constants.facts.subject }
 }
 
 /// The content of a message (header section, empty line, body) with CRLF line ends and without dot-stuffing.
