@@ -6,10 +6,14 @@
 
 int sqlite3_config(int option, ...);
 
-/* Has SQLite keep no count of the memory it uses (SQLITE_CONFIG_MEMSTATUS), for which it takes a lock at each allocation.
+enum {
+    HIKYAKU_SQLITE_CONFIG_MEMSTATUS = 9
+};
+
+/* Has SQLite keep no count of the memory it uses, for which it takes a lock at each allocation.
    Refused with SQLITE_MISUSE once the process has used SQLite; must not run beside a first use of it. */
 static inline int hikyaku_sqlite_count_no_memory(void) {
-    return sqlite3_config(9, 0);
+    return sqlite3_config(HIKYAKU_SQLITE_CONFIG_MEMSTATUS, 0);
 }
 
 #endif

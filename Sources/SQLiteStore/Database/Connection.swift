@@ -126,10 +126,6 @@ struct Connection {
     /// Hands out the rows of a query one by one until the body returns false.
     func eachRow(_ sql: String, _ values: [SQLValue] = [], _ body: (ResultRow) throws -> Bool) throws {
         let statement = try self.statement(sql)
-        defer {
-            sqlite3_reset(statement)
-            sqlite3_clear_bindings(statement)
-        }
         try self.bind(values, to: statement) {
             while true {
                 let code = sqlite3_step(statement)
@@ -164,13 +160,17 @@ struct Connection {
             .sqliteStatement
     }
 
-    /// Binds values in order, then runs the body while their memory is still lent.
+    /// Binds values in order and runs the body; resets the statement while the memory of the values is still lent.
     ///
     /// One piece of memory holds all texts; if SQLite copied them, each would take an allocation.
     private func bind(_ values: [SQLValue], to statement: OpaquePointer, body: () throws -> Void) throws {
         let size = values.reduce(0) { $0 + $1.copiedCount }
         // Never empty: a null pointer would be NULL, and not an empty text.
         try withUnsafeTemporaryAllocation(byteCount: size + 1, alignment: 1) { memory in
+            defer {
+                sqlite3_reset(statement)
+                sqlite3_clear_bindings(statement)
+            }
             guard let start = memory.baseAddress else {
                 preconditionFailure("memory of \(memory.count) octets has no address")
             }

@@ -19,7 +19,7 @@ extension Connection {
     /// Records what an attempt brought and where its recipients stand now.
     func finish(_ result: AttemptResult, _ attempt: StoredAttempt) throws {
         let id = result.start.messageID
-        let isBegun = try self.run(
+        let updated = try self.run(
             """
             UPDATE attempts SET open = 0, finished_at = ?, outcomes = ?, evidence = ?, provider_message_id = ?, move = ?
             WHERE message = ? AND id = ?
@@ -34,7 +34,7 @@ extension Connection {
                 .integer(result.start.id),
             ]
         )
-        if isBegun == 0 {
+        if updated == 0 {
             try self.insertWhole(result, attempt)
         }
         for update in result.updates {
