@@ -87,6 +87,8 @@ final class ClientHandler: ChannelInboundHandler {
     func begin(_ mail: MailTransaction, until deadline: NIODeadline) {
         self.event = nil
         self.timings = []
+        // The stages of a transaction.
+        self.timings.reserveCapacity(4)
         self.dotIsWritten = false
         self.pace = nil
         self.whenQuitting = nil

@@ -22,14 +22,14 @@ package enum ClientCommand: Hashable, Sendable {
     /// Throws, with the buffer as it was, when an argument has a CR, LF or NUL (SMTP injection), a space or an angle bracket
     /// where the grammar ends the argument with it, or is over the line limit: one command is one line, always.
     package func write(to buffer: inout ByteBuffer) throws(CommandEncodingError) {
-        guard self.isWritable else {
-            throw self.hasLineEnd ? .controlCharacter : .badArgument
-        }
         let start = buffer.writerIndex
         self.writeLine(to: &buffer)
-        guard buffer.writerIndex - start <= Self.lineLimit else {
+        let size = buffer.writerIndex - start
+        // What is writable has no octet below 0x20.
+        guard size <= Self.lineLimit, self.isWritable else {
+            let isBroken = buffer.readableBytesView.suffix(size).contains { $0 == 0x0D || $0 == 0x0A || $0 == 0 }
             buffer.moveWriterIndex(to: start)
-            throw .tooLong
+            throw isBroken ? .controlCharacter : size <= Self.lineLimit ? .badArgument : .tooLong
         }
         buffer.writeStaticString("\r\n")
     }
@@ -37,31 +37,27 @@ package enum ClientCommand: Hashable, Sendable {
     /// Octets; RFC 4954 §4 demands 12,288 for AUTH, and addresses are far below.
     private static let lineLimit = 16_384
 
+    /// Writes the command without its CRLF, piece by piece, since a string of it would be copied once more.
     private func writeLine(to buffer: inout ByteBuffer) {
         switch self {
-        case .ehlo(let name): buffer.write("EHLO ", name)
-        case .helo(let name): buffer.write("HELO ", name)
-        case .startTLS: buffer.writeStaticString("STARTTLS")
-        case .auth(let mechanism, let response):
-            buffer.write("AUTH ", mechanism)
-            if let response {
-                // RFC 4954 §4: an empty initial response is written as "=".
-                buffer.write(" ", response.isEmpty ? "=" : response)
-            }
+        case .ehlo(let name): buffer.writeString("EHLO \(name)")
+        case .helo(let name): buffer.writeString("HELO \(name)")
+        case .startTLS: buffer.writeString("STARTTLS")
+        case .auth(let mechanism, nil): buffer.writeString("AUTH \(mechanism)")
+        // RFC 4954 §4: an empty initial response is written as "=".
+        case .auth(let mechanism, let response?):
+            buffer.writeString("AUTH \(mechanism) \(response.isEmpty ? "=" : response)")
         case .authResponse(let response): buffer.writeString(response)
-        case .mail(let path, let parameters): buffer.write("MAIL FROM:<", path.mailbox, parameters)
-        case .recipient(let mailbox, let parameters): buffer.write("RCPT TO:<", mailbox, parameters)
-        case .data: buffer.writeStaticString("DATA")
-        case .reset: buffer.writeStaticString("RSET")
-        case .quit: buffer.writeStaticString("QUIT")
+        case .mail(let path, let parameters):
+            buffer.writeString("MAIL FROM:<")
+            buffer.write(path.mailbox, parameters: parameters)
+        case .recipient(let mailbox, let parameters):
+            buffer.writeString("RCPT TO:<")
+            buffer.write(mailbox, parameters: parameters)
+        case .data: buffer.writeString("DATA")
+        case .reset: buffer.writeString("RSET")
+        case .quit: buffer.writeString("QUIT")
         }
-    }
-
-    /// Whether an argument would end the line, or has a NUL.
-    private var hasLineEnd: Bool {
-        var line = ByteBuffer()
-        self.writeLine(to: &line)
-        return line.readableBytesView.contains { $0 == 0x0D || $0 == 0x0A || $0 == 0 }
     }
 
     /// Whether no argument ends early or has a control character; what is not writable is never written.
@@ -104,20 +100,17 @@ package enum CommandEncodingError: String, Error, Hashable, Sendable {
 }
 
 extension ByteBuffer {
-    fileprivate mutating func write(_ verb: StaticString, _ argument: String) {
-        self.writeStaticString(verb)
-        self.writeString(argument)
-    }
-
-    fileprivate mutating func write(_ verb: StaticString, _ mailbox: Mailbox?, _ parameters: [String]) {
-        self.writeStaticString(verb)
+    /// Writes the end of a path that has begun, and its parameters; nil is the null path.
+    fileprivate mutating func write(_ mailbox: Mailbox?, parameters: [String]) {
         if let mailbox {
             self.writeString(mailbox.localPart)
-            self.write("@", mailbox.domain.text)
+            self.writeString("@")
+            self.writeString(mailbox.domain.text)
         }
-        self.writeStaticString(">")
+        self.writeString(">")
         for parameter in parameters {
-            self.write(" ", parameter)
+            self.writeString(" ")
+            self.writeString(parameter)
         }
     }
 }

@@ -174,6 +174,8 @@ package struct ClientSession: Sendable {
         guard case .transaction(var transaction) = self.state else {
             return
         }
+        // As in `receive`: held once, it is changed in place.
+        self.state = .ready
         transaction.contentSent()
         self.state = .transaction(transaction)
     }
@@ -298,19 +300,24 @@ package struct ClientSession: Sendable {
         return .send([command])
     }
 
-    private mutating func follow(_ step: ClientTransaction.Step, of transaction: ClientTransaction) -> Action {
-        self.state = .transaction(transaction)
+    private mutating func follow(
+        _ step: ClientTransaction.Step,
+        of transaction: consuming ClientTransaction
+    ) -> Action {
+        let action: Action
         switch step {
-        case .wait: return .wait
-        case .send(let commands): return .send(commands)
-        case .sendContent: return .sendContent
-        case .sendFinalDot: return .sendFinalDot
+        case .wait: action = .wait
+        case .send(let commands): action = .send(commands)
+        case .sendContent: action = .sendContent
+        case .sendFinalDot: action = .sendFinalDot
         case .finished(let results):
             self.needsReset = transaction.leavesTransactionOpen
             self.isSpent = transaction.endsConnection
             self.state = .ready
             return .finished(results)
         }
+        self.state = .transaction(transaction)
+        return action
     }
 
     private mutating func fail(_ stage: ClientStage, _ reply: Reply) -> Action {

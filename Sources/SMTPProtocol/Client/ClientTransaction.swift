@@ -18,7 +18,6 @@ struct ClientTransaction: Sendable {
         case reset, mail, recipient(Int), data, commit, emptyCommit
     }
 
-    private let mail: MailTransaction
     private let pipelined: Bool
     /// Commands that were not sent yet, in order.
     private var unsent: [(Expected, ClientCommand)] = []
@@ -35,10 +34,10 @@ struct ClientTransaction: Sendable {
     private(set) var leavesTransactionOpen = false
 
     init(_ mail: MailTransaction, to extensions: OfferedExtensions, resetFirst: Bool) {
-        self.mail = mail
         self.pipelined = extensions.pipelining
         self.results = Array(repeating: nil, count: mail.forwardPaths.count)
         self.isAccepted = Array(repeating: false, count: mail.forwardPaths.count)
+        self.unsent.reserveCapacity(mail.forwardPaths.count + 3)
         if resetFirst {
             self.unsent.append((.reset, .reset))
         }

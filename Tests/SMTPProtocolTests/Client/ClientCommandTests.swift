@@ -49,6 +49,23 @@ struct ClientCommandTests {
         }
     }
 
+    @Test("a refusal says why, and leaves the commands that were written before it")
+    func refusal() throws {
+        let rows: [(ClientCommand, CommandEncodingError)] = [
+            (.mail(.mailbox(self.mailbox("a\r b")), parameters: []), .controlCharacter),
+            (.mail(.mailbox(self.mailbox("a b")), parameters: []), .badArgument),
+            (.authResponse(String(repeating: "A", count: 16_385)), .tooLong),
+            (.authResponse(String(repeating: " ", count: 16_385)), .tooLong),
+            (.ehlo(""), .badArgument),
+        ]
+        for (command, error) in rows {
+            var buffer = ByteBuffer()
+            try ClientCommand.reset.write(to: &buffer)
+            #expect(throws: error) { try command.write(to: &buffer) }
+            #expect(String(buffer: buffer) == "RSET\r\n")
+        }
+    }
+
     @Test("an address cannot end its path early", arguments: ["a>b", "a b", "a<b", "\"a\r\""])
     func badAddress(_ local: String) {
         #expect(throws: CommandEncodingError.self) {
