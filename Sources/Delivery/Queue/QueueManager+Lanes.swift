@@ -20,17 +20,27 @@ extension QueueManager {
     /// Hands what may begin now to idle workers.
     func dispatch() {
         let now = self.clock.now
-        let (started, isTimed) = self.state.withLock { state in
-            var started: [(CheckedContinuation<ReadyQueue<Work>.Turn?, Never>, ReadyQueue<Work>.Turn)] = []
-            while !state.idle.isEmpty, !state.isStopping, state.pauses == 0, let turn = state.ready.next(at: now) {
-                started.append((state.idle.removeLast(), turn))
-            }
-            return (started, state.ready.nextStart != nil || self.needsRelief(state))
+        var isTimed = false
+        // One at a time, outside the lock: there is seldom more than one, and a list of them would be made for each message.
+        while let (worker, turn) = self.state.withLock({ self.start(at: now, &$0, isTimed: &isTimed) }) {
+            worker.resume(returning: turn)
         }
-        started.forEach { $0.resume(returning: $1) }
         if isTimed {
             self.paceBell.signal()
         }
+    }
+
+    /// An idle worker and what it is to begin; nil when nothing may begin, and then whether time alone can change that.
+    private func start(
+        at now: ContinuousClock.Instant,
+        _ state: inout State,
+        isTimed: inout Bool
+    ) -> (CheckedContinuation<ReadyQueue<Work>.Turn?, Never>, ReadyQueue<Work>.Turn)? {
+        guard !state.idle.isEmpty, !state.isStopping, state.pauses == 0, let turn = state.ready.next(at: now) else {
+            isTimed = state.ready.nextStart != nil || self.needsRelief(state)
+            return nil
+        }
+        return (state.idle.removeLast(), turn)
     }
 
     /// Wakes lanes that rest when their time has come, and relieves those in which mail has waited for too long.

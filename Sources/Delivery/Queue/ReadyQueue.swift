@@ -104,12 +104,13 @@ package struct ReadyQueue<Element: Sendable>: Sendable {
     }
 
     package mutating func append(_ element: Element, to lane: Lane, at now: ContinuousClock.Instant) {
-        if self.lanes[lane] == nil {
+        if self.lanes.index(forKey: lane) == nil {
             self.lanes[lane] = self.remembered.removeValue(forKey: lane) ?? LaneState(pace: self.pace(of: lane))
         }
-        self.lanes[lane]?.waiting.append(.init(element: element, since: now))
         self.waitingCount += 1
-        self.list(lane)
+        if self.lanes[lane]?.append(element, at: now) == true {
+            self.turn.append(lane)
+        }
     }
 
     /// The next element to run, by turns of the lanes; nil when nothing may begin now.
@@ -151,7 +152,9 @@ package struct ReadyQueue<Element: Sendable>: Sendable {
         self.doubtfulCount += begun.pace.isProven ? 0 : 1
         self.waitingCount -= 1
         self.runningCount += 1
-        self.list(lane)
+        if begun.isListed {
+            self.turn.append(lane)
+        }
         return Turn(lane: lane, element: begun.element, began: now, cuts: begun.pace.cuts)
     }
 
@@ -195,22 +198,15 @@ package struct ReadyQueue<Element: Sendable>: Sendable {
             self.lanes[turn.lane] = nil
             self.remember(state, of: turn.lane)
         } else {
+            if state.list() {
+                self.turn.append(turn.lane)
+            }
             self.lanes[turn.lane] = state
-            self.list(turn.lane)
         }
         if self.doubtfulCount < self.doubtfulLimit {
             self.turn.append(contentsOf: self.parked)
             self.parked.removeAll(keepingCapacity: true)
         }
-    }
-
-    private mutating func list(_ lane: Lane) {
-        guard let state = self.lanes[lane], !state.isListed, !state.waiting.isEmpty, state.running < state.pace.limit
-        else {
-            return
-        }
-        self.lanes[lane]?.isListed = true
-        self.turn.append(lane)
     }
 
     /// What waited in a lane was taken out before its turn came.
