@@ -4,6 +4,7 @@ SHELL := /bin/bash
 BENCH ?= ../shared/bench
 FUZZ_SECONDS ?= 60
 ROUNDS ?= 5
+PEERS ?= hikyaku,postfix-tuned
 SWIFT_FOLDERS := Package.swift Sources Providers Tests
 
 .PHONY: help run test fuzz sanitize build debug bench microbench failover format lint floors setup setup-test toolchain
@@ -54,14 +55,16 @@ sanitize: setup-test ## run all tests under ThreadSanitizer and under AddressSan
 	Tests/Sanitizers/run thread
 	Tests/Sanitizers/run address
 
+# PEERS=hikyaku,floor,postfix-tuned shows beside them what the goals leave to any relay with its queue in SQLite.
 bench: build ## compare with Postfix, side by side, and with the goals (BENCH=path says where the comparison lives; ROUNDS=5)
 	@[ -x $(BENCH)/bench.py ] || { echo "There is no bench at $(BENCH); say where with BENCH=path" >&2; exit 1; }
 	@rm -f .build/bench.jsonl
-	HIKYAKU_BIN=$(CURDIR)/.build/release/hikyaku $(BENCH)/bench.py run --extra $(CURDIR)/Tests/Benchmarks/hikyaku.peer \
-	  --peers hikyaku,postfix-tuned --parts limits,tp,lat --rounds $(ROUNDS) --secs 2 --out .build/bench.jsonl
+	HIKYAKU_BIN=$(CURDIR)/.build/release/hikyaku $(BENCH)/bench.py run --extra '$(CURDIR)/Tests/Benchmarks/*.peer' \
+	  --peers $(PEERS) --parts limits,tp,lat --rounds $(ROUNDS) --secs 2 --out .build/bench.jsonl
 	$(BENCH)/bench.py report .build/bench.jsonl
 	@echo
 	Tests/Benchmarks/ratios.py .build/bench.jsonl
+	@case ,$(PEERS), in *,floor,*) echo; Tests/Benchmarks/ratios.py .build/bench.jsonl --peer floor ;; esac
 
 microbench: setup ## micro-benchmarks of parser, content, store, DNS codec and chain (FILTER=store: those whose names begin so)
 	HIKYAKU_MICROBENCH=1 swift package --scratch-path .build-microbench --disable-sandbox benchmark --no-progress $(if $(FILTER),--filter '$(FILTER).*')
