@@ -1,4 +1,5 @@
 import DNSProtocol
+import TestKit
 import Testing
 
 @Suite("The lookup machine")
@@ -449,7 +450,7 @@ struct LookupMachineTests {
         arguments: 0..<200
     )
     func ends(seed: UInt64) {
-        var generator = SplitMix(state: seed)
+        var generator = SeededGenerator(seed: seed)
         let kinds = [self.records, self.negative, self.mild, self.silence, self.failure, self.bogus]
         let names = ["a", "b", "c*", "a#", "d+*"].prefix(Int.random(in: 1...5, using: &generator))
         var machine = self.machine(Array(names))
@@ -485,18 +486,5 @@ struct LookupMachineTests {
             }
         }
         Issue.record("no end, seed \(seed)")
-    }
-}
-
-/// A small generator with a seed, so that a failure can be had again.
-private struct SplitMix: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        self.state &+= 0x9E37_79B9_7F4A_7C15
-        var z = self.state
-        z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
-        return z ^ (z >> 31)
     }
 }

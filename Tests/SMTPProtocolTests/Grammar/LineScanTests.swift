@@ -1,4 +1,5 @@
 import NIOCore
+import TestKit
 import Testing
 
 @testable import SMTPProtocol
@@ -76,7 +77,7 @@ struct LineScanTests {
     private func forRandomContent(_ body: ([UInt8]) -> Void) {
         let seed = UInt64.random(in: .min ... .max)
         print("LineScanTests: seed \(seed)")
-        var generator = Generator(state: seed)
+        var generator = SeededGenerator(seed: seed)
         for _ in 0..<2_000 {
             var content: [UInt8] = []
             for _ in 0..<Int.random(in: 0...8, using: &generator) {
@@ -103,18 +104,5 @@ struct LineScanTests {
             }
         }
         return index
-    }
-}
-
-/// SplitMix64, so that a seed that failed can be tried again.
-private struct Generator: RandomNumberGenerator {
-    var state: UInt64
-
-    mutating func next() -> UInt64 {
-        self.state &+= 0x9E37_79B9_7F4A_7C15
-        var mixed = self.state
-        mixed = (mixed ^ (mixed >> 30)) &* 0xBF58_476D_1CE4_E5B9
-        mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
-        return mixed ^ (mixed >> 31)
     }
 }
