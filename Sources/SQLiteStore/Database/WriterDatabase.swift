@@ -155,13 +155,12 @@ final class WriterDatabase {
                 )
             }
             let shift = try self.shift(connection)
-            try database.inTransaction(.immediate) {
+            try connection.transaction {
                 try connection.run("UPDATE meta SET value = value + 1")
                 if let shift {
                     try connection.shiftTimes(by: shift)
                 }
                 try connection.endFuture(at: self.configuration.clock().steady)
-                return .commit
             }
             self.epoch = try connection.first(meta, ["epoch"]) { $0.integer(0) } ?? 0
             self.generation = generation + 1

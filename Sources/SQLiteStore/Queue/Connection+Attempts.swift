@@ -19,23 +19,22 @@ extension Connection {
     /// Records what an attempt brought and where its recipients stand now.
     func finish(_ result: AttemptResult, _ attempt: StoredAttempt) throws {
         let id = result.start.messageID
+        let end: [SQLValue] = [
+            .integer(result.finishedAt.microseconds),
+            .text(attempt.outcomes),
+            .text(attempt.evidence),
+            SQLValue(attempt.providerMessageID),
+            .text(result.move),
+        ]
         let updated = try self.run(
             """
             UPDATE attempts SET open = 0, finished_at = ?, outcomes = ?, evidence = ?, provider_message_id = ?, move = ?
             WHERE message = ? AND id = ?
             """,
-            [
-                .integer(result.finishedAt.microseconds),
-                .text(attempt.outcomes),
-                .text(attempt.evidence),
-                SQLValue(attempt.providerMessageID),
-                .text(result.move),
-                .integer(id.number),
-                .integer(result.start.id),
-            ]
+            end + [.integer(id.number), .integer(result.start.id)]
         )
         if updated == 0 {
-            try self.insertWhole(result, attempt)
+            try self.insert(result.start, end)
         }
         for update in result.updates {
             try self.apply(update, to: id, at: result.finishedAt)
@@ -43,26 +42,19 @@ extension Connection {
     }
 
     /// Inserts the row of an attempt that is over and was never begun, as where it failed before it had an effect.
-    private func insertWhole(_ result: AttemptResult, _ attempt: StoredAttempt) throws {
-        let id = result.start.messageID
+    private func insert(_ attempt: AttemptStart, _ end: [SQLValue]) throws {
         let written = try self.run(
             "INSERT INTO attempts SELECT id, ?, ?, ?, ?, 0, ?, ?, ?, ?, ?, ? FROM messages WHERE id = ?",
             [
-                .integer(result.start.id),
-                .text(result.start.provider),
-                .text(numbersText(result.start.recipients)),
+                .integer(attempt.id),
+                .text(attempt.provider),
+                .text(numbersText(attempt.recipients)),
                 .integer(self.epoch),
-                .integer(result.start.startedAt.microseconds),
-                .integer(result.finishedAt.microseconds),
-                .text(attempt.outcomes),
-                .text(attempt.evidence),
-                SQLValue(attempt.providerMessageID),
-                .text(result.move),
-                .integer(id.number),
-            ]
+                .integer(attempt.startedAt.microseconds),
+            ] + end + [.integer(attempt.messageID.number)]
         )
         guard written > 0 else {
-            throw StoreFailure(.missing, "\(id) is not in the store")
+            throw StoreFailure(.missing, "\(attempt.messageID) is not in the store")
         }
     }
 
