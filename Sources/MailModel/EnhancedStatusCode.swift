@@ -46,7 +46,7 @@ package struct EnhancedStatusCode: Hashable, Sendable, CustomStringConvertible {
 
 extension FixedText {
     /// The three numbers with their dots, in at most 15 octets.
-    mutating func write(_ code: EnhancedStatusCode) {
+    package mutating func write(_ code: EnhancedStatusCode) {
         self.write(UInt16(code.statusClass))
         self.write(".")
         self.write(code.subject)

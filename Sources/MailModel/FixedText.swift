@@ -1,29 +1,31 @@
 /// Writes text of a known form into memory that is large enough for it: a string for each part would cost more than all.
-struct FixedText {
+package struct FixedText {
     private let octets: UnsafeMutableBufferPointer<UInt8>
-    private(set) var count = 0
+    package private(set) var count = 0
 
-    init(_ octets: UnsafeMutableBufferPointer<UInt8>) {
+    package init(_ octets: UnsafeMutableBufferPointer<UInt8>) {
         self.octets = octets
     }
 
-    mutating func write(_ word: StaticString) {
+    package mutating func write(_ word: StaticString) {
         for index in 0..<word.utf8CodeUnitCount {
             self.octets[self.count] = word.utf8Start[index]
             self.count += 1
         }
     }
 
-    mutating func write(text: String) {
+    package mutating func write(text: String) {
         var text = text
-        text.withUTF8 { text in
-            let rest = UnsafeMutableBufferPointer(rebasing: self.octets[self.count...])
-            self.count += rest.update(fromContentsOf: text)
-        }
+        text.withUTF8 { self.write($0) }
+    }
+
+    package mutating func write(_ text: UnsafeBufferPointer<UInt8>) {
+        let rest = UnsafeMutableBufferPointer(rebasing: self.octets[self.count...])
+        self.count += rest.update(fromContentsOf: text)
     }
 
     /// The last digits of a number, with zeros in front.
-    mutating func write(_ number: Int, digits: Int) {
+    package mutating func write(_ number: Int, digits: Int) {
         var rest = number.magnitude
         var index = self.count + digits
         while index > self.count {
@@ -35,7 +37,7 @@ struct FixedText {
     }
 
     /// A number as it is, in up to five digits.
-    mutating func write(_ number: UInt16) {
+    package mutating func write(_ number: UInt16) {
         let digits = number < 10 ? 1 : number < 100 ? 2 : number < 1_000 ? 3 : number < 10_000 ? 4 : 5
         self.write(Int(number), digits: digits)
     }

@@ -19,6 +19,7 @@ struct DeliveryLog: DeliveryEvents {
             line.write(message.id.description)
             line.write(": to=<")
             line.write(recipient.mailbox)
+            line.write(">, ")
             line.write(way)
             line.write(", dsn=")
             line.write(dsn)
@@ -65,7 +66,7 @@ struct DeliveryLog: DeliveryEvents {
     /// What is the same for all recipients: where they went, by which provider, and how long that took.
     private static func way(of result: AttemptResult, with message: QueuedMessage) -> String {
         var way = TextOctets(capacity: 160)
-        way.write(">, relay=")
+        way.write("relay=")
         self.writeRelay(result.report.evidence, to: &way)
         way.write(", provider=")
         way.write(result.start.provider)

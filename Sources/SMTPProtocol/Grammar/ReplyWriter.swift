@@ -36,20 +36,15 @@ package enum ReplyWriter {
         to output: inout ByteBuffer
     ) {
         output.writeWithUnsafeMutableBytes(minimumWritableBytes: text.count + self.maximumFrame) { memory in
-            var line = Line(memory)
+            var line = FixedText(memory.bindMemory(to: UInt8.self))
             line.write(reply.code)
-            line.write(isLast ? UInt8(ascii: " ") : UInt8(ascii: "-"))
+            line.write(isLast ? " " : "-")
             if let enhanced = reply.enhanced {
-                line.write(UInt16(enhanced.statusClass))
-                line.write(UInt8(ascii: "."))
-                line.write(enhanced.subject)
-                line.write(UInt8(ascii: "."))
-                line.write(enhanced.detail)
-                line.write(UInt8(ascii: " "))
+                line.write(enhanced)
+                line.write(" ")
             }
             line.write(text)
-            line.write(UInt8(ascii: "\r"))
-            line.write(UInt8(ascii: "\n"))
+            line.write("\r\n")
             return line.count
         }
     }
@@ -66,37 +61,5 @@ package enum ReplyWriter {
             octets += next
         }
         return octets
-    }
-}
-
-/// One line in memory that has room for it.
-private struct Line {
-    private let memory: UnsafeMutableRawBufferPointer
-    private(set) var count = 0
-
-    init(_ memory: UnsafeMutableRawBufferPointer) {
-        self.memory = memory
-    }
-
-    mutating func write(_ octet: UInt8) {
-        self.memory[self.count] = octet
-        self.count += 1
-    }
-
-    mutating func write(_ text: UnsafeBufferPointer<UInt8>) {
-        let rest = UnsafeMutableRawBufferPointer(rebasing: self.memory[self.count...])
-        rest.copyMemory(from: UnsafeRawBufferPointer(text))
-        self.count += text.count
-    }
-
-    /// The last three digits of a number.
-    mutating func write(_ number: UInt16) {
-        if number >= 100 {
-            self.write(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number / 100 % 10))
-        }
-        if number >= 10 {
-            self.write(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number / 10 % 10))
-        }
-        self.write(UInt8(ascii: "0") + UInt8(truncatingIfNeeded: number % 10))
     }
 }

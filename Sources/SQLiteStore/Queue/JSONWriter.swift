@@ -1,18 +1,15 @@
+import MailModel
+
 /// Writes JSON member by member, for rows that are written with every attempt.
 ///
 /// `JSONEncoder` boxes every value and looks up its type; that was a twentieth of all work for a message.
 struct JSONWriter {
-    private var octets: [UInt8]
+    private var written = TextOctets(capacity: 512)
     private var needsComma = false
-
-    init() {
-        self.octets = []
-        self.octets.reserveCapacity(512)
-    }
 
     /// What was written, as text.
     var text: String {
-        String(decoding: self.octets, as: UTF8.self)
+        self.written.text
     }
 
     mutating func object(_ members: (inout JSONWriter) -> Void) {
@@ -29,16 +26,16 @@ struct JSONWriter {
 
     mutating func string(_ text: String) {
         self.separate()
-        self.octets.append(UInt8(ascii: "\""))
+        self.written.write(UInt8(ascii: "\""))
         var text = text
         text.withUTF8 { utf8 in
             if utf8.contains(where: needsEscape) {
                 self.writeEscaped(utf8)
             } else {
-                self.octets.append(contentsOf: utf8)
+                self.written.write(utf8)
             }
         }
-        self.octets.append(UInt8(ascii: "\""))
+        self.written.write(UInt8(ascii: "\""))
         self.needsComma = true
     }
 
@@ -46,14 +43,14 @@ struct JSONWriter {
         for octet in text {
             switch octet {
             case UInt8(ascii: "\""), UInt8(ascii: "\\"):
-                self.octets.append(UInt8(ascii: "\\"))
-                self.octets.append(octet)
+                self.written.write(UInt8(ascii: "\\"))
+                self.written.write(octet)
             case 0..<0x20:
-                self.octets.append(contentsOf: "\\u00".utf8)
-                self.octets.append(hexadecimalDigit(octet >> 4))
-                self.octets.append(hexadecimalDigit(octet & 0xF))
+                self.written.write("\\u00")
+                self.written.write(hexadecimalDigit(octet >> 4))
+                self.written.write(hexadecimalDigit(octet & 0xF))
             default:
-                self.octets.append(octet)
+                self.written.write(octet)
             }
         }
     }
@@ -61,10 +58,10 @@ struct JSONWriter {
     /// A member of an object whose value the caller writes next; the name needs no escapes.
     mutating func key(_ name: StaticString) {
         self.separate()
-        self.octets.append(UInt8(ascii: "\""))
-        name.withUTF8Buffer { self.octets.append(contentsOf: $0) }
-        self.octets.append(UInt8(ascii: "\""))
-        self.octets.append(UInt8(ascii: ":"))
+        self.written.write(UInt8(ascii: "\""))
+        name.withUTF8Buffer { self.written.write($0) }
+        self.written.write(UInt8(ascii: "\""))
+        self.written.write(UInt8(ascii: ":"))
         self.needsComma = false
     }
 
@@ -94,7 +91,7 @@ struct JSONWriter {
 
     private mutating func word(_ word: String) {
         self.separate()
-        self.octets.append(contentsOf: word.utf8)
+        self.written.write(word)
         self.needsComma = true
     }
 
@@ -104,16 +101,16 @@ struct JSONWriter {
         _ body: (inout JSONWriter) -> Void
     ) {
         self.separate()
-        self.octets.append(UInt8(ascii: opening))
+        self.written.write(UInt8(ascii: opening))
         self.needsComma = false
         body(&self)
-        self.octets.append(UInt8(ascii: closing))
+        self.written.write(UInt8(ascii: closing))
         self.needsComma = true
     }
 
     private mutating func separate() {
         if self.needsComma {
-            self.octets.append(UInt8(ascii: ","))
+            self.written.write(UInt8(ascii: ","))
         }
     }
 }
